@@ -1,0 +1,1 @@
+"""What the user hands in: layouts, readers, checks, groups and splits."""

@@ -1,0 +1,237 @@
+"""plan.json: every decision taken from fingerprint and resources, typed, versioned and editable.
+
+Array axes are ordered (z, y, x) as read from the file and then permuted by ``transpose``; every spacing, shape
+and patch in a configuration is in the transposed order. A 2d configuration has patches of two axes, the last
+two of the transposed order. Each section has ``reasons``: field name -> one sentence saying why.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt, ValidationError
+from pydantic import model_validator
+
+from goodfit.data.labels import Labels
+from goodfit.errors import PlanError
+from goodfit.files import read_json, write_text
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PLAN_VERSION = 1
+
+NormalisationName = Literal["ct", "zscore", "rescale", "rgb", "none"]
+ConfigurationName = Literal["2d", "3d_fullres", "3d_lowres"]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Section(BaseModel):
+    """A part of the plan; unknown fields are refused, so that a misspelt edit does not pass unseen."""
+
+    model_config = ConfigDict(extra="forbid", validate_assignment=True)
+
+    reasons: dict[str, str] = Field(default_factory=dict)
+
+
+class IntensityStatistics(BaseModel):
+    """Foreground intensities of one channel over the whole dataset (nnU-Net: foreground_intensity_properties)."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    mean: float
+    median: float
+    std: NonNegativeFloat
+    minimum: float
+    maximum: float
+    percentile_00_5: float
+    percentile_99_5: float
+
+
+class NetworkPlan(Section):
+    """The network: nnU-Net's U-Nets, as built by dynamic-network-architectures."""
+
+    architecture: Literal["plain_unet", "residual_unet"]
+    features: list[PositiveInt]
+    """Channels of each stage, finest first."""
+    kernel_sizes: list[list[PositiveInt]]
+    strides: list[list[PositiveInt]]
+    """Downsampling on entering each stage; the first is all ones."""
+    encoder_blocks: list[PositiveInt]
+    """Convolutions (plain) or residual blocks (residual) in each encoder stage."""
+    decoder_blocks: list[PositiveInt]
+    """Convolutions in each decoder stage: one entry fewer than ``features``."""
+    deep_supervision: bool = True
+
+    @model_validator(mode="after")
+    def _lengths_agree(self) -> NetworkPlan:
+        stages = len(self.features)
+        for name in ("kernel_sizes", "strides", "encoder_blocks"):
+            if len(getattr(self, name)) != stages:
+                raise ValueError(f"{name} has {len(getattr(self, name))} entries, features has {stages}")
+        if len(self.decoder_blocks) != stages - 1:
+            raise ValueError(f"decoder_blocks has {len(self.decoder_blocks)} entries, {stages - 1} are needed")
+        return self
+
+
+class Configuration(Section):
+    """One network setting."""
+
+    name: ConfigurationName
+    spacing: list[PositiveFloat]
+    """Target voxel size in mm, three axes, transposed order; for 2d the first axis is not resampled."""
+    median_shape: list[PositiveFloat]
+    """Median shape of the cases in voxels once resampled, three axes."""
+    patch_size: list[PositiveInt]
+    batch_size: PositiveInt
+    batch_dice: bool
+    """Soft Dice over the whole batch instead of per sample."""
+    network: NetworkPlan
+
+    @property
+    def dims(self) -> int:
+        """Number of spatial dimensions of the patch: 2 or 3."""
+        return len(self.patch_size)
+
+    @model_validator(mode="after")
+    def _patch_fits_network(self) -> Configuration:
+        if len(self.patch_size) != (2 if self.name == "2d" else 3):
+            raise ValueError(f"patch_size {self.patch_size} has the wrong number of axes for {self.name}")
+        if len(self.spacing) != 3 or len(self.median_shape) != 3:
+            raise ValueError("spacing and median_shape have three axes")
+        for axis, size in enumerate(self.patch_size):
+            factor = 1
+            for stride in self.network.strides:
+                factor *= stride[axis]
+            if size % factor:
+                raise ValueError(f"patch_size {self.patch_size}: axis {axis} is not divisible by {factor} (the strides)")
+        return self
+
+
+class Data(Section):
+    """The dataset as the plan saw it."""
+
+    name: str
+    key: str
+    """Digest of the dataset's content; another digest makes the plan stale."""
+    channels: list[str]
+    file_ending: str
+    classes: dict[str, list[int]]
+    """Foreground class -> label values."""
+    ignore: int | None = None
+    regions_order: list[int] | None = None
+    transpose: list[int] = Field(default=[0, 1, 2], min_length=3, max_length=3)
+    """``array.transpose(transpose)`` gives the order the network sees."""
+    normalisation: list[NormalisationName]
+    use_mask: list[bool]
+    """Per channel: normalise inside the nonzero mask only, outside stays 0."""
+    intensities: list[IntensityStatistics]
+
+    @property
+    def labels(self) -> Labels:
+        """The classes, as the rest of the code takes them."""
+        return Labels(
+            classes={name: tuple(values) for name, values in self.classes.items()},
+            ignore=self.ignore,
+            regions_order=None if self.regions_order is None else tuple(self.regions_order),
+        )
+
+
+class Budget(Section):
+    """How long to train: batch size x steps x epochs = samples."""
+
+    epochs: PositiveInt = 1000
+    steps_per_epoch: PositiveInt = 250
+    time: PositiveFloat | None = None
+    """Seconds for the whole command, or None."""
+
+
+class Training(Section):
+    """Optimiser, schedule and stopping."""
+
+    optimizer: Literal["sgd", "adamw"] = "adamw"
+    learning_rate: PositiveFloat = 2e-3
+    weight_decay: NonNegativeFloat = 1e-2
+    gradient_clip: PositiveFloat = 12.0
+    """Largest norm of the gradient (nnU-Net: 12)."""
+    schedule: Literal["wsd", "poly"] = "wsd"
+    """wsd: warm-up, stable, cooldown; poly: nnU-Net's (1 - step/steps)^0.9."""
+    warmup: Share = 0.02
+    """Share of the planned steps during which the rate rises from zero."""
+    cooldown: Share = 0.2
+    """Length of the cooldown as a share of all steps."""
+    cooldown_shape: Literal["linear", "1-sqrt"] = "linear"
+    patience: PositiveInt | None = 30
+    """Epochs without improvement before the cooldown; null switches it off."""
+    min_delta: NonNegativeFloat = 1e-3
+    monitor: str = "val_dice"
+    """Column of metrics.csv that is watched."""
+    ema: Share = 0.05
+    """Width of the weight average relative to the steps so far (Karras et al. 2024); 0 switches it off."""
+    oversample_foreground: Share = 0.33
+    """Share of each batch whose patch is centred on a foreground voxel (nnU-Net: 0.33)."""
+    precision: Literal["bfloat16", "float32"] = "float32"
+    validation_share: Share = 0.1
+    """Largest share of the training time that validation may take."""
+    seed: int = 0
+
+
+class Plan(Section):
+    """All of plan.json."""
+
+    version: Literal[1] = PLAN_VERSION
+    goodfit_version: str
+    planner: Literal["nnunet"] = "nnunet"
+    memory: PositiveFloat
+    """Bytes that the training may use."""
+    predicted_memory: PositiveFloat | None = None
+    """Bytes that the chosen configuration is predicted to use at its peak."""
+    data: Data
+    configuration: ConfigurationName
+    configurations: dict[ConfigurationName, Configuration]
+    budget: Budget = Field(default_factory=Budget)
+    training: Training = Field(default_factory=Training)
+
+    @model_validator(mode="after")
+    def _chosen_exists(self) -> Plan:
+        if self.configuration not in self.configurations:
+            known = ", ".join(self.configurations)
+            raise ValueError(f"configuration {self.configuration!r} is not in this plan, which has: {known}")
+        return self
+
+    @property
+    def chosen(self) -> Configuration:
+        """The configuration to train."""
+        return self.configurations[self.configuration]
+
+
+def plan_error(source: str, error: ValidationError) -> PlanError:
+    """Turn pydantic's report into one message naming each field."""
+    lines = [f"  {'.'.join(str(part) for part in item['loc']) or 'plan'}: {item['msg']}" for item in error.errors()]
+    return PlanError(f"{source}: this plan cannot be used.\n" + "\n".join(lines))
+
+
+def parse_plan(value: object, source: str) -> Plan:
+    """Validate the content of a plan file.
+
+    Raises:
+        PlanError: names each field that is wrong.
+    """
+    try:
+        return Plan.model_validate(value)
+    except ValidationError as error:
+        raise plan_error(source, error) from error
+
+
+def load_plan(path: Path) -> Plan:
+    """Read plan.json; an edited plan is validated again.
+
+    Raises:
+        PlanError: the file is missing, is no JSON or has a field that cannot be; names each.
+    """
+    return parse_plan(read_json(path, PlanError), str(path))
+
+
+def save_plan(plan: Plan, path: Path) -> None:
+    """Write plan.json atomically."""
+    write_text(path, plan.model_dump_json(indent=2) + "\n")
