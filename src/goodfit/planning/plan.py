@@ -19,7 +19,7 @@ from goodfit.files import read_json, write_text
 if TYPE_CHECKING:
     from pathlib import Path
 
-PLAN_VERSION = 1
+PLAN_VERSION: Literal[1] = 1
 
 NormalisationName = Literal["ct", "zscore", "rescale", "rgb", "none"]
 ConfigurationName = Literal["2d", "3d_fullres", "3d_lowres"]
@@ -104,7 +104,9 @@ class Configuration(Section):
             for stride in self.network.strides:
                 factor *= stride[axis]
             if size % factor:
-                raise ValueError(f"patch_size {self.patch_size}: axis {axis} is not divisible by {factor} (the strides)")
+                raise ValueError(
+                    f"patch_size {self.patch_size}: axis {axis} is not divisible by {factor} (the strides)"
+                )
         return self
 
 
@@ -158,8 +160,8 @@ class Training(Section):
     """wsd: warm-up, stable, cooldown; poly: nnU-Net's (1 - step/steps)^0.9."""
     warmup: Share = 0.02
     """Share of the planned steps during which the rate rises from zero."""
-    cooldown: Share = 0.2
-    """Length of the cooldown as a share of all steps."""
+    cooldown: NonNegativeFloat = 0.2
+    """Length of the cooldown as a share of the steps before it."""
     cooldown_shape: Literal["linear", "1-sqrt"] = "linear"
     patience: PositiveInt | None = 30
     """Epochs without improvement before the cooldown; null switches it off."""

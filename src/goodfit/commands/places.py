@@ -1,0 +1,91 @@
+"""Where runs and caches lie, and which run a call means."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from goodfit.errors import RunError
+from goodfit.training.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from goodfit.data.dataset import Dataset
+
+RUNS = Path("runs")
+
+
+def cache_folder(dataset: Dataset, run: Path | None) -> Path:
+    """Folder of what all runs of a dataset share: check, fingerprint, preprocessed cases.
+
+    It is ``runs/DATASET/cache``, or ``cache`` inside the run folder when the user chose that with ``--run``.
+    """
+    if run is not None and run.parent.resolve() != (RUNS / dataset.name).resolve():
+        return run / "cache"
+    return RUNS / dataset.name / "cache"
+
+
+def new_run_folder(dataset: Dataset) -> Path:
+    """Give a run folder's name that does not exist yet: runs/DATASET/DATE-TIME."""
+    stamp = datetime.now().astimezone().strftime("%Y-%m-%d-%H%M%S")
+    folder = RUNS / dataset.name / stamp
+    number = 2
+    while folder.exists():
+        folder = RUNS / dataset.name / f"{stamp}-{number}"
+        number += 1
+    return folder
+
+
+def find_run(dataset: Dataset, explicit: Mapping[str, Any]) -> Path | None:
+    """Give the newest run of this dataset that was asked for with the same settings, or None."""
+    parent = RUNS / dataset.name
+    if not parent.is_dir():
+        return None
+    for folder in sorted(parent.iterdir(), reverse=True):
+        run = RunFolder(folder)
+        if not run.record.is_file():
+            continue
+        record = run.read_record()
+        if record.get("settings") == dict(explicit) and record.get("dataset") == str(dataset.root.resolve()):
+            return folder
+    return None
+
+
+def choose_run(dataset: Dataset, run: Path | None, explicit: Mapping[str, Any], *, fresh: bool) -> RunFolder:
+    """Decide which run folder a call works in.
+
+    Without ``run`` the newest run with the same settings goes on; ``fresh`` begins another. A folder named by
+    ``run`` goes on, too; with ``fresh`` the old content is moved aside first.
+
+    Raises:
+        RunError: the named folder holds something else, or a run with other settings.
+    """
+    if run is None:
+        found = None if fresh else find_run(dataset, explicit)
+        return RunFolder(found or new_run_folder(dataset))
+    folder = RunFolder(run)
+    if run.is_file():
+        raise RunError(f"{run}: this is a file; --run takes a folder.")
+    if not run.exists() or not any(run.iterdir()):
+        return folder
+    if not folder.record.is_file():
+        raise RunError(f"{run}: this folder is not empty and is no run folder. Choose another with --run.")
+    if fresh:
+        aside = run.with_name(f"{run.name}-before-{datetime.now().astimezone().strftime('%Y-%m-%d-%H%M%S')}")
+        shutil.move(run, aside)
+        return folder
+    record = folder.read_record()
+    if record.get("dataset") != str(dataset.root.resolve()):
+        raise RunError(f"{run}: this run is of the dataset {record.get('dataset')}. Choose another with --run.")
+    recorded = record.get("settings", {})
+    differing = {name: value for name, value in explicit.items() if recorded.get(name) != value}
+    if differing:
+        said = ", ".join(f"{name}={value} (the run has {recorded.get(name)})" for name, value in differing.items())
+        raise RunError(
+            f"{run}: this run was begun with other settings: {said}. Edit {folder.plan} instead, choose another folder "
+            "with --run, or start again with --fresh (the old run is moved aside, not deleted)."
+        )
+    return folder

@@ -1,0 +1,242 @@
+"""Reading images and labels of every supported format into arrays ordered (z, y, x)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import SimpleITK as sitk
+
+from goodfit.data.formats import (
+    LOSSY_ENDINGS,
+    NIFTI_ENDINGS,
+    PHOTO_ENDINGS,
+    TIFF_ENDINGS,
+    ending_of,
+    stem_of,
+    supported_endings,
+)
+from goodfit.data.geometry import FLAT_SPACING, Geometry, Image
+from goodfit.data.nifti import read_nifti
+from goodfit.data.tiff import require_whole_tiff
+from goodfit.data.writers import write_label, write_probabilities
+from goodfit.errors import DatasetError, ImageFileError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Literal
+
+    import numpy.typing as npt
+
+    Array = npt.NDArray[Any]
+
+__all__ = [
+    "Geometry",
+    "Image",
+    "read_image",
+    "read_label",
+    "supported_endings",
+    "write_label",
+    "write_probabilities",
+]
+
+
+def read_image(files: Sequence[Path], channels: int | None = None) -> Image:
+    """Read the channels of one case.
+
+    Several files hold one channel each. A single file may hold several (RGB, vector images); its alpha channel
+    is dropped where it is constant or where ``channels`` leaves no room for it, and a grey image stored as RGB
+    gives one channel where one is expected.
+
+    Args:
+        files: one file per channel in channel order, or one file with all channels.
+        channels: how many channels there must be; None takes what the files hold.
+
+    Returns:
+        The image, (C, Z, Y, X) float32, with the geometry of the first file.
+
+    Raises:
+        ImageFileError: a file is missing, damaged or of an unsupported kind.
+        DatasetError: the number of channels is wrong, or the files differ in shape.
+    """
+    if not files:
+        raise DatasetError("a case without image files cannot be read.")
+    first, geometry = _read(files[0])
+    if len(files) == 1:
+        array = _pick_channels(first, channels, files[0])
+        return Image(np.ascontiguousarray(array, dtype=np.float32), geometry)
+    if channels is not None and len(files) != channels:
+        raise DatasetError(f"{files[0]}: {len(files)} channel files where {channels} are expected.")
+    stacked = np.empty((len(files), *first.shape[1:]), dtype=np.float32)
+    for index, file in enumerate(files):
+        array = _pick_channels(first if index == 0 else _read(file)[0], 1, file)
+        if array.shape[1:] != stacked.shape[1:]:
+            raise DatasetError(
+                f"{file}: shape {_shape(array)} differs from {_shape(stacked)} of {files[0].name}. "
+                "The channels of a case must be resampled to one grid."
+            )
+        stacked[index] = array[0]
+    return Image(stacked, geometry)
+
+
+def read_geometry(file: Path) -> Geometry:
+    """Read the geometry of one file.
+
+    Raises:
+        ImageFileError: the file is missing, damaged or of an unsupported kind.
+    """
+    return _read(file)[1]
+
+
+def read_label(file: Path) -> tuple[npt.NDArray[np.int16] | npt.NDArray[np.int32], Geometry]:
+    """Read a label file.
+
+    Returns:
+        The label values, (Z, Y, X), int16 where they fit and int32 otherwise, and the geometry.
+
+    Raises:
+        ImageFileError: the file is missing, damaged, lossy (JPEG), in colour, or holds what is no integer.
+    """
+    ending = ending_of(file.name)
+    if ending is not None and ending.lower() in LOSSY_ENDINGS:
+        raise ImageFileError(f"{file}: JPEG is lossy and alters label values. Store labels as PNG, TIFF or NIfTI.")
+    array, geometry = _read(file)
+    if array.shape[0] > 1:
+        array = array[:1] if _all_equal(_drop_constant_alpha(array)) else array
+    if array.shape[0] != 1:
+        raise ImageFileError(
+            f"{file}: a label file holds one number per voxel, this one holds {array.shape[0]} (colours or a palette?). "
+            "Store class numbers as a grey image."
+        )
+    return _as_integers(array[0], file), geometry
+
+
+def _as_integers(array: Array, file: Path) -> npt.NDArray[np.int16] | npt.NDArray[np.int32]:
+    if array.dtype == np.bool_:
+        array = array.astype(np.uint8)
+    if not np.issubdtype(array.dtype, np.integer):
+        rounded = np.rint(array)
+        wrong = ~np.isfinite(array) | (np.abs(array - rounded) > 1e-4)
+        if wrong.any():
+            example = array[wrong][0]
+            raise ImageFileError(
+                f"{file}: {int(wrong.sum())} voxels hold no integer, for example {example:.6g}. Labels are class "
+                "numbers: resample them with nearest neighbour and save them as integers."
+            )
+        array = rounded
+    if array.dtype in (np.uint8, np.int8, np.int16):
+        return array.astype(np.int16)
+    low, high = (float(array.min()), float(array.max())) if array.size else (0.0, 0.0)
+    if low < np.iinfo(np.int32).min or high > np.iinfo(np.int32).max:
+        raise ImageFileError(f"{file}: label values reach from {low:.6g} to {high:.6g}, more than 32 bits hold.")
+    if np.iinfo(np.int16).min <= low and high <= np.iinfo(np.int16).max:
+        return array.astype(np.int16)
+    return array.astype(np.int32)
+
+
+def _read(file: Path) -> tuple[Array, Geometry]:
+    """Read one file as (C, Z, Y, X) in the file's own number type."""
+    ending = ending_of(file.name)
+    if ending is None:
+        raise ImageFileError(f"{file}: not a supported image format. Supported are {', '.join(supported_endings())}.")
+    if not file.is_file():
+        raise ImageFileError(f"{file}: there is no such file.")
+    if file.stat().st_size == 0:
+        raise ImageFileError(f"{file}: the file is empty. Copy it anew from its source.")
+    kind = ending.lower()
+    if kind in NIFTI_ENDINGS:
+        return read_nifti(file)
+    if kind in TIFF_ENDINGS:
+        require_whole_tiff(file)
+    array, geometry = _read_with_itk(file)
+    if kind in PHOTO_ENDINGS or (kind in TIFF_ENDINGS and geometry.dims == 2):
+        # Resolution tags of photographs are no physical size (nnU-Net: NaturalImage2DIO gives spacing 1).
+        geometry = Geometry((FLAT_SPACING, 1.0, 1.0), (0.0, 0.0), (1.0, 0.0, 0.0, 1.0), 2)
+    elif kind in TIFF_ENDINGS:
+        spacing = _tiff_spacing(file)
+        geometry = Geometry(spacing, (0.0, 0.0, 0.0), (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0), 3)
+    return array, geometry
+
+
+def _read_with_itk(file: Path) -> tuple[Array, Geometry]:
+    sitk.ProcessObject.SetGlobalWarningDisplay(False)
+    try:
+        image = sitk.ReadImage(str(file))
+    except RuntimeError as error:
+        raise ImageFileError(f"{file}: {_plain_reason(str(error))}") from error
+    dims = image.GetDimension()
+    array = sitk.GetArrayFromImage(image)
+    array = np.moveaxis(array, -1, 0) if image.GetNumberOfComponentsPerPixel() > 1 else array[None]
+    spacing, origin = image.GetSpacing()[::-1], image.GetOrigin()
+    direction = np.asarray(image.GetDirection()).reshape(dims, dims)
+    if dims > 3:
+        if any(size != 1 for size in array.shape[1 : dims - 2]):
+            raise ImageFileError(
+                f"{file}: {dims}D images are not supported. Save one 3D file per channel (CASE_0000, CASE_0001, ...) "
+                "or per time point."
+            )
+        array = array.reshape(array.shape[0], *array.shape[-3:])
+        spacing, origin, direction = spacing[-3:], origin[:3], direction[:3, :3]
+    if dims == 2:
+        array = array[:, None]
+        spacing = (FLAT_SPACING, *spacing)
+    return array, Geometry(
+        spacing=(float(spacing[0]), float(spacing[1]), float(spacing[2])),
+        origin=tuple(float(value) for value in origin),
+        direction=tuple(float(value) for value in direction.flatten()),
+        dims=cast("Literal[2, 3]", min(dims, 3)),
+    )
+
+
+def _plain_reason(message: str) -> str:
+    if "Unable to determine ImageIO" in message:
+        return "this is no image file, or its format is not what its ending says. Copy it anew from its source."
+    if "orthonormal" in message:
+        return (
+            "its axes are not at right angles (sheared affine). Resample it to an orthogonal grid, "
+            "or save it with a plain affine."
+        )
+    return "the file is truncated or damaged. Copy it anew from its source, or export it again."
+
+
+def _tiff_spacing(file: Path) -> tuple[float, float, float]:
+    """Spacing of a 3D TIFF from CASE.json beside it, else 1 mm (nnU-Net: Tiff3DIO)."""
+    stem = stem_of(file.name)
+    for name in (stem, stem[:-5] if stem[-5:-4] == "_" and stem[-4:].isdigit() else stem):
+        beside = file.with_name(f"{name}.json")
+        if beside.is_file():
+            try:
+                z, y, x = (float(value) for value in json.loads(beside.read_text(encoding="utf-8"))["spacing"])
+            except (KeyError, TypeError, ValueError) as error:
+                raise ImageFileError(f'{beside}: should hold {{"spacing": [z, y, x]}} in mm.') from error
+            return z, y, x
+    return 1.0, 1.0, 1.0
+
+
+def _pick_channels(array: Array, channels: int | None, file: Path) -> Array:
+    found = array.shape[0]
+    if found in (2, 4) and found != channels:
+        array = _drop_constant_alpha(array) if channels is None else array[: found - 1]
+    if channels is None or array.shape[0] == channels:
+        return array
+    if channels == 1 and _all_equal(array):
+        return array[:1]
+    raise DatasetError(
+        f"{file}: holds {found} channels where {channels} {'is' if channels == 1 else 'are'} expected. "
+        "Make channel_names in dataset.json and the image files agree."
+    )
+
+
+def _drop_constant_alpha(array: Array) -> Array:
+    last = array[-1]
+    return array[:-1] if array.shape[0] in (2, 4) and bool((last == last.flat[0]).all()) else array
+
+
+def _all_equal(array: Array) -> bool:
+    return all(np.array_equal(array[0], channel) for channel in array[1:])
+
+
+def _shape(array: Array) -> str:
+    return "x".join(str(size) for size in array.shape[1:])

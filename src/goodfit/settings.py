@@ -1,0 +1,198 @@
+"""Everything a user may ask of `goodfit train`, in sections; None means: derive it.
+
+Each option of the command line is a field here, so that ``--set section.field=value`` reaches all of them.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
+
+from goodfit.errors import SettingsError
+
+_DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?$")
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(B|KB|MB|GB|TB|KIB|MIB|GIB|TIB)?$", re.IGNORECASE)
+_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12} | {
+    f"{letter}IB": 1024**power for power, letter in enumerate("KMGT", start=1)
+}
+
+
+def parse_duration(value: object) -> object:
+    """Turn "90s", "10m", "2h30m" or a number of seconds into seconds."""
+    if not isinstance(value, str):
+        return value
+    text = value.strip().lower()
+    match = _DURATION.match(text)
+    if match and any(match.groups()):
+        hours, minutes, seconds = (float(part or 0) for part in match.groups())
+        return 3600 * hours + 60 * minutes + seconds
+    if text.replace(".", "", 1).isdigit():
+        return float(text)
+    raise ValueError(f"{value!r} is no duration; write it like 90s, 10m or 2h30m")
+
+
+def parse_size(value: object) -> object:
+    """Turn "8GB", "500MiB" or a number of bytes into bytes."""
+    if not isinstance(value, str):
+        return value
+    match = _SIZE.match(value.strip())
+    if match is None:
+        raise ValueError(f"{value!r} is no amount of memory; write it like 8GB or 500MiB")
+    return float(match.group(1)) * _UNITS[(match.group(2) or "").upper()]
+
+
+def parse_numbers(value: object) -> object:
+    """Turn "40x56x40" or "40,56,40" into a list."""
+    return re.split(r"[x,\s]+", value.strip()) if isinstance(value, str) else value
+
+
+def parse_patience(value: object) -> object:
+    """Turn "off" into 0, which stands for no patience."""
+    return 0 if isinstance(value, str) and value.strip().lower() == "off" else value
+
+
+Duration = Annotated[PositiveFloat, BeforeValidator(parse_duration)]
+Memory = Annotated[PositiveFloat, BeforeValidator(parse_size)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Section(BaseModel):
+    """A group of settings; unknown names are refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class DataSettings(Section):
+    """What is read and how it is split."""
+
+    group_by: str | None = None
+    """Regular expression on the case name; its first group (or the whole match) is the group."""
+    fractions: Annotated[tuple[PositiveFloat, PositiveFloat, PositiveFloat], BeforeValidator(parse_numbers)] = (
+        0.6,
+        0.2,
+        0.2,
+    )
+    """Shares of train, validation and test."""
+    split_seed: int = 0
+
+
+class PlanSettings(Section):
+    """Overrides of what the planner derives."""
+
+    planner: Literal["nnunet"] = "nnunet"
+    configuration: Literal["2d", "3d_fullres", "3d_lowres"] | None = None
+    network: Literal["plain", "residual"] = "plain"
+    batch_size: PositiveInt | None = None
+    patch_size: Annotated[list[int], BeforeValidator(parse_numbers)] | None = None
+    spacing: Annotated[list[PositiveFloat], BeforeValidator(parse_numbers)] | None = None
+    """Target spacing in mm, in the order z, y, x of the file."""
+    memory: Memory | None = None
+
+
+class BudgetSettings(Section):
+    """How long to train."""
+
+    epochs: PositiveInt | None = None
+    steps_per_epoch: PositiveInt | None = None
+    time: Duration | None = None
+
+
+class TrainingSettings(Section):
+    """Optimiser, schedule and stopping."""
+
+    optimizer: Literal["sgd", "adamw"] | None = None
+    learning_rate: PositiveFloat | None = None
+    weight_decay: Annotated[float, Field(ge=0)] | None = None
+    gradient_clip: PositiveFloat | None = None
+    schedule: Literal["wsd", "poly"] | None = None
+    warmup: Share | None = None
+    cooldown: Annotated[float, Field(ge=0)] | None = None
+    cooldown_shape: Literal["linear", "1-sqrt"] | None = None
+    patience: Annotated[int, Field(ge=0), BeforeValidator(parse_patience)] | None = None
+    """Epochs; 0 or off: never stop on a plateau."""
+    min_delta: Annotated[float, Field(ge=0)] | None = None
+    monitor: str | None = None
+    ema: Share | None = None
+    oversample_foreground: Share | None = None
+    precision: Literal["bfloat16", "float32"] | None = None
+    validation_share: Share | None = None
+    seed: int | None = None
+
+
+class MachineSettings(Section):
+    """Where the work runs."""
+
+    device: str | None = None
+    """cpu, cuda or cuda:1; the first GPU when there is one."""
+    workers: Annotated[int, Field(ge=0)] | None = None
+    """Loader processes."""
+
+
+class PredictionSettings(Section):
+    """How whole cases are predicted."""
+
+    tta: bool = False
+    """Average over mirrored copies."""
+    step_size: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """Distance of neighbouring tiles as a share of the patch."""
+    checkpoint: Literal["best", "last"] = "best"
+    probabilities: bool = False
+
+
+class Settings(Section):
+    """All sections."""
+
+    data: DataSettings = Field(default_factory=DataSettings)
+    plan: PlanSettings = Field(default_factory=PlanSettings)
+    budget: BudgetSettings = Field(default_factory=BudgetSettings)
+    training: TrainingSettings = Field(default_factory=TrainingSettings)
+    machine: MachineSettings = Field(default_factory=MachineSettings)
+    prediction: PredictionSettings = Field(default_factory=PredictionSettings)
+
+
+def build_settings(values: dict[str, Any]) -> Settings:
+    """Build settings from ``{"section.field": value}``; values may be text as typed by a user.
+
+    Raises:
+        SettingsError: names each unknown or impossible field.
+    """
+    nested: dict[str, dict[str, Any]] = {}
+    for name, value in values.items():
+        section, dot, field = name.partition(".")
+        if not dot or section not in Settings.model_fields:
+            known = ", ".join(Settings.model_fields)
+            raise SettingsError(f"--set {name}: write section.field=value; the sections are {known}.")
+        nested.setdefault(section, {})[field] = value
+    try:
+        return Settings.model_validate(nested)
+    except ValidationError as error:
+        lines = []
+        for item in error.errors():
+            place = ".".join(str(part) for part in item["loc"])
+            hint = ""
+            if item["type"] == "extra_forbidden":
+                section = str(item["loc"][0])
+                annotation = Settings.model_fields[section].annotation
+                assert annotation is not None
+                hint = f" ({section} has: {', '.join(annotation.model_fields)})"
+                lines.append(f"{place}: there is no such setting{hint}")
+            else:
+                lines.append(f"{place}: {item['msg'].removeprefix('Value error, ')}")
+        raise SettingsError("These settings cannot be used:\n  " + "\n  ".join(lines)) from error
+
+
+def parse_assignments(texts: list[str]) -> dict[str, str]:
+    """Split ``section.field=value`` texts.
+
+    Raises:
+        SettingsError: a text has no equals sign.
+    """
+    pairs: dict[str, str] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise SettingsError(f"--set {text}: write section.field=value, for example training.seed=1.")
+        pairs[name.strip()] = value.strip()
+    return pairs

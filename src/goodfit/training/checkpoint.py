@@ -1,0 +1,96 @@
+"""Checkpoints: one safetensors file each, weights as tensors and everything else as JSON in its metadata.
+
+One file means one rename: a checkpoint is there as a whole or not at all, and nothing in it can execute.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from goodfit.errors import RunError
+from goodfit.files import replacing
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from torch import Tensor
+
+CHECKPOINT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a checkpoint file holds.
+
+    Attributes:
+        groups: group of tensors ("network", "average", "optimizer") -> name -> tensor.
+        state: everything else, as JSON values.
+    """
+
+    groups: Mapping[str, Mapping[str, Tensor]]
+    state: Mapping[str, Any]
+
+
+def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint atomically.
+
+    Raises:
+        ResourceError: the disk is full; an earlier file of that name is untouched.
+    """
+    tensors = {
+        f"{group}/{name}": tensor.detach().contiguous()
+        for group, named in checkpoint.groups.items()
+        for name, tensor in named.items()
+    }
+    metadata = {"format": "goodfit", "version": str(CHECKPOINT_VERSION), "state": json.dumps(checkpoint.state)}
+    with replacing(path) as temporary:
+        try:
+            save_file(tensors, temporary, metadata)
+        except SafetensorError as error:
+            raise OSError(28 if "No space" in str(error) else 5, str(error)) from error
+
+
+def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> Checkpoint:
+    """Read a checkpoint.
+
+    Raises:
+        RunError: there is no such file, or it is damaged or none of ours.
+    """
+    if not path.is_file():
+        raise RunError(f"{path}: there is no such checkpoint. The run has not reached the point where it is written.")
+    try:
+        with safe_open(path, framework="pt", device=str(device)) as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (safe_open is no dict)
+        state = json.loads(metadata["state"])
+    except (SafetensorError, OSError, KeyError, json.JSONDecodeError) as error:
+        raise RunError(f"{path}: this checkpoint is damaged or was not written by goodfit ({error}).") from error
+    groups: dict[str, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        group, _, rest = name.partition("/")
+        groups.setdefault(group, {})[rest] = tensor
+    return Checkpoint(groups, state)
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Give the optimizer's state (momenta, step counts) as named tensors."""
+    state = optimizer.state_dict()["state"]
+    return {
+        f"{index}/{key}": value for index, entry in state.items() for key, value in entry.items() if value is not None
+    }
+
+
+def put_optimizer_tensors(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Restore what ``optimizer_tensors`` gave; the groups' settings stay the optimizer's own."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        index, _, key = name.partition("/")
+        state.setdefault(int(index), {})[key] = tensor
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

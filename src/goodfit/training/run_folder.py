@@ -1,0 +1,156 @@
+"""A run's folder: where everything about one training lies, and who may write there."""
+
+from __future__ import annotations
+
+import os
+import platform
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock, Timeout
+
+from goodfit.errors import RunError
+from goodfit.files import read_json, write_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from goodfit.training.controller import Event
+
+RECORDED_PACKAGES = ("goodfit", "torch", "numpy", "monai", "dynamic-network-architectures", "SimpleITK", "blosc2")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths of the parts of a run."""
+
+    path: Path
+
+    @property
+    def plan(self) -> Path:
+        """plan.json, the typed plan."""
+        return self.path / "plan.json"
+
+    @property
+    def splits(self) -> Path:
+        """splits.json, which groups train, validate and test."""
+        return self.path / "splits.json"
+
+    @property
+    def metrics(self) -> Path:
+        """metrics.csv, a row per epoch."""
+        return self.path / "metrics.csv"
+
+    @property
+    def events(self) -> Path:
+        """events.json, the controller's transitions with their reasons."""
+        return self.path / "events.json"
+
+    @property
+    def record(self) -> Path:
+        """run.json: dataset, settings, environment, state of the run."""
+        return self.path / "run.json"
+
+    @property
+    def scores(self) -> Path:
+        """scores.json, the evaluation of the test cases."""
+        return self.path / "scores.json"
+
+    @property
+    def predictions(self) -> Path:
+        """Predicted labels of the test cases."""
+        return self.path / "predictions"
+
+    @property
+    def report(self) -> Path:
+        """report.html."""
+        return self.path / "report.html"
+
+    @property
+    def best(self) -> Path:
+        """Averaged weights of the epoch with the best watched metric."""
+        return self.path / "checkpoints" / "best.safetensors"
+
+    @property
+    def last(self) -> Path:
+        """State after the last finished epoch (or the step at which the run was interrupted)."""
+        return self.path / "checkpoints" / "last.safetensors"
+
+    @property
+    def stable(self) -> Path:
+        """State before the cooldown."""
+        return self.path / "checkpoints" / "stable.safetensors"
+
+    def read_record(self) -> dict[str, Any]:
+        """Read run.json.
+
+        Raises:
+            RunError: the folder is no run folder.
+        """
+        if not self.record.is_file():
+            raise RunError(f"{self.path}: this is no run folder (it has no run.json). `goodfit train` makes one.")
+        value = read_json(self.record, RunError)
+        if not isinstance(value, dict):
+            raise RunError(f"{self.record}: expected a JSON object. The file was edited or damaged.")
+        return value
+
+    def update_record(self, **values: Any) -> None:
+        """Add or replace entries of run.json."""
+        record = self.read_record() if self.record.is_file() else {}
+        write_json(self.record, {**record, **values})
+
+    def read_events(self) -> list[dict[str, Any]]:
+        """Read the transitions so far."""
+        return list(read_json(self.events, RunError)) if self.events.is_file() else []
+
+    def add_event(self, event: Event) -> None:
+        """Append a transition to events.json."""
+        write_json(self.events, [*self.read_events(), asdict(event)])
+
+    def drop_events_after(self, step: int) -> None:
+        """Forget transitions of steps that a resumed run makes anew."""
+        events = self.read_events()
+        kept = [event for event in events if event["step"] <= step]
+        if len(kept) < len(events):
+            write_json(self.events, kept)
+
+
+@contextmanager
+def locked(folder: Path, what: str) -> Iterator[None]:
+    """Keep other processes out of ``folder`` while the context lasts.
+
+    The lock is the operating system's: it goes with the process, however that ends.
+
+    Raises:
+        RunError: another process works in the folder; names it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock, owner = FileLock(folder / ".lock", timeout=0), folder / ".owner"
+    try:
+        lock.acquire()
+    except Timeout as error:
+        who = owner.read_text(encoding="utf-8").strip() if owner.is_file() else "another process"
+        raise RunError(
+            f"{folder}: {who} is working on this {what}. Wait for it, stop it, or choose another folder."
+        ) from error
+    try:
+        owner.write_text(f"process {os.getpid()} on {platform.node()}", encoding="utf-8")
+        yield
+    finally:
+        owner.unlink(missing_ok=True)
+        lock.release()
+
+
+def environment(device: str, threads: int) -> dict[str, Any]:
+    """Describe machine and software, as far as results may depend on them."""
+    return {
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "processor": platform.processor() or platform.machine(),
+        "device": device,
+        "threads": threads,
+        "packages": {name: metadata.version(name) for name in RECORDED_PACKAGES},
+    }
