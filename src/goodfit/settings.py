@@ -6,6 +6,7 @@ Each option of the command line is a field here, so that ``--set section.field=v
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
@@ -83,7 +84,8 @@ class PlanSettings(Section):
 
     planner: Literal["nnunet"] = "nnunet"
     configuration: Literal["2d", "3d_fullres", "3d_lowres"] | None = None
-    network: Literal["plain", "residual"] = "plain"
+    network: Literal["plain", "resenc", "resenc_m", "resenc_l", "resenc_xl"] = "plain"
+    """Plain or residual-encoder U-Net; m, l and xl are made for 8, 24 and 40 GB."""
     batch_size: PositiveInt | None = None
     patch_size: Annotated[list[int], BeforeValidator(parse_numbers)] | None = None
     spacing: Annotated[list[PositiveFloat], BeforeValidator(parse_numbers)] | None = None
@@ -196,3 +198,55 @@ def parse_assignments(texts: list[str]) -> dict[str, str]:
             raise SettingsError(f"--set {text}: write section.field=value, for example training.seed=1.")
         pairs[name.strip()] = value.strip()
     return pairs
+
+
+SHORTCUTS = {
+    "group_by": "data.group_by",
+    "planner": "plan.planner",
+    "configuration": "plan.configuration",
+    "network": "plan.network",
+    "batch_size": "plan.batch_size",
+    "patch_size": "plan.patch_size",
+    "spacing": "plan.spacing",
+    "memory": "plan.memory",
+    "epochs": "budget.epochs",
+    "steps_per_epoch": "budget.steps_per_epoch",
+    "time": "budget.time",
+    "optimizer": "training.optimizer",
+    "learning_rate": "training.learning_rate",
+    "schedule": "training.schedule",
+    "cooldown": "training.cooldown",
+    "patience": "training.patience",
+    "min_delta": "training.min_delta",
+    "monitor": "training.monitor",
+    "precision": "training.precision",
+    "seed": "training.seed",
+    "device": "machine.device",
+    "workers": "machine.workers",
+    "tta": "prediction.tta",
+    "step_size": "prediction.step_size",
+}
+"""Options and keyword arguments that stand for a setting."""
+
+
+def explicit_settings(settings: Mapping[str, Any] | None, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Join ``{"section.field": value}`` and keyword shortcuts into what the user explicitly asked for.
+
+    Returns:
+        Validated, JSON-able values of the fields that were given, by "section.field".
+
+    Raises:
+        SettingsError: a name is unknown, a value impossible, or both forms contradict each other.
+    """
+    given = dict(settings or {})
+    for name, value in options.items():
+        if value is None:
+            continue
+        if name not in SHORTCUTS:
+            raise SettingsError(f"{name}: there is no such option. There are: {', '.join(SHORTCUTS)}.")
+        field = SHORTCUTS[name]
+        if field in given and str(given[field]) != str(value):
+            raise SettingsError(f"{field} is given twice, as {given[field]} and as {value}.")
+        given[field] = value
+    built = build_settings(given).model_dump(mode="json", exclude_unset=True)
+    return {f"{section}.{field}": value for section, fields in built.items() for field, value in fields.items()}

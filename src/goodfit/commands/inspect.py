@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from goodfit.data.checks import CheckResult, check_dataset
+from goodfit.data.checks import CheckResult, check_dataset, check_key
 from goodfit.data.dataset import Dataset, content_key, open_dataset
 from goodfit.errors import DatasetError
 from goodfit.files import read_json, write_json
 from goodfit.observer import Observer
-from goodfit.planning.fingerprint import CaseMeasurement, Fingerprint, combine, measure_case
+from goodfit.planning.fingerprint import Fingerprint, combine, load_fingerprint, save_fingerprint
+from goodfit.planning.measurement import CaseMeasurement, measure_case, values_per_case
 
 if TYPE_CHECKING:
     import numpy as np
+    import numpy.typing as npt
 
+    from goodfit.data.dataset import Case
     from goodfit.data.readers import Image
-
-logger = logging.getLogger(__name__)
 
 
 def inspect(dataset: Dataset, cache: Path, observer: Observer) -> tuple[CheckResult, Fingerprint | None]:
@@ -27,37 +27,34 @@ def inspect(dataset: Dataset, cache: Path, observer: Observer) -> tuple[CheckRes
     Returns:
         The check's result, and the fingerprint; None when the check found errors.
     """
-    key = content_key(dataset)
     check_file, fingerprint_file = cache / "check.json", cache / "fingerprint.json"
-    recalled = _recall(key, check_file, fingerprint_file)
+    recalled = _recall(dataset, check_file, fingerprint_file)
     if recalled is not None:
         observer.note(f"check and fingerprint of {len(dataset.cases)} cases: as before, the dataset has not changed")
         return recalled
-    measurements: dict[str, CaseMeasurement] = {}
+    measurements: list[CaseMeasurement] = []
+    values = values_per_case(len(dataset.cases))
 
-    def visit(case: str, image: Image, label: np.ndarray | None) -> None:
-        if label is not None:
-            measurements[case] = measure_case(image, label, dataset.labels)
+    def visit(case: Case, image: Image, label: npt.NDArray[np.integer]) -> None:
+        measurements.append(measure_case(case.name, image, label, values=values))
 
     observer.stage("check and fingerprint")
     result = check_dataset(dataset, on_progress=observer.advance, visitor=visit)
     if not result.ok:
         return result, None
-    training = [case.name for case in dataset.cases]
-    fingerprint = combine({name: measurements[name] for name in training}, key=key)
-    write_json(fingerprint_file, fingerprint.model_dump(mode="json"))
-    write_json(check_file, {"key": key, **result.to_dict()})
+    fingerprint = combine(measurements, content_key(dataset))
+    save_fingerprint(fingerprint, fingerprint_file)
+    write_json(check_file, result.to_dict())
     return result, fingerprint
 
 
-def _recall(key: str, check_file: Path, fingerprint_file: Path) -> tuple[CheckResult, Fingerprint] | None:
+def _recall(dataset: Dataset, check_file: Path, fingerprint_file: Path) -> tuple[CheckResult, Fingerprint] | None:
     if not (check_file.is_file() and fingerprint_file.is_file()):
         return None
-    value = read_json(check_file, DatasetError)
-    if value.pop("key", None) != key:
-        return None
-    fingerprint = Fingerprint.model_validate(read_json(fingerprint_file, DatasetError))
-    return (CheckResult.from_dict(value), fingerprint) if fingerprint.key == key else None
+    result = CheckResult.from_dict(read_json(check_file, DatasetError))
+    fingerprint = load_fingerprint(fingerprint_file)
+    same = result.key == check_key(dataset) and fingerprint.key == content_key(dataset)
+    return (result, fingerprint) if same else None
 
 
 def check(

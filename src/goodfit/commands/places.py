@@ -23,25 +23,25 @@ def cache_folder(dataset: Dataset, run: Path | None) -> Path:
 
     It is ``runs/DATASET/cache``, or ``cache`` inside the run folder when the user chose that with ``--run``.
     """
-    if run is not None and run.parent.resolve() != (RUNS / dataset.name).resolve():
+    if run is not None and run.parent.resolve() != (RUNS / dataset.root.name).resolve():
         return run / "cache"
-    return RUNS / dataset.name / "cache"
+    return RUNS / dataset.root.name / "cache"
 
 
 def new_run_folder(dataset: Dataset) -> Path:
     """Give a run folder's name that does not exist yet: runs/DATASET/DATE-TIME."""
     stamp = datetime.now().astimezone().strftime("%Y-%m-%d-%H%M%S")
-    folder = RUNS / dataset.name / stamp
+    folder = RUNS / dataset.root.name / stamp
     number = 2
     while folder.exists():
-        folder = RUNS / dataset.name / f"{stamp}-{number}"
+        folder = RUNS / dataset.root.name / f"{stamp}-{number}"
         number += 1
     return folder
 
 
 def find_run(dataset: Dataset, explicit: Mapping[str, Any]) -> Path | None:
     """Give the newest run of this dataset that was asked for with the same settings, or None."""
-    parent = RUNS / dataset.name
+    parent = RUNS / dataset.root.name
     if not parent.is_dir():
         return None
     for folder in sorted(parent.iterdir(), reverse=True):

@@ -5,26 +5,200 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from goodfit import __version__
 from goodfit.commands.inspect import inspect
 from goodfit.commands.places import cache_folder, choose_run
-from goodfit.data.dataset import content_key, open_dataset
+from goodfit.data.dataset import Dataset, content_key, open_dataset
 from goodfit.data.splits import Split, load_split, make_split, save_split
 from goodfit.errors import DatasetError, PlanError
+from goodfit.files import write_json
 from goodfit.observer import Observer
-from goodfit.planning.overrides import override_configuration
-from goodfit.planning.plan import Budget, Plan, load_plan, save_plan
+from goodfit.planning.plan import Plan, load_plan, save_plan
 from goodfit.planning.planner import make_plan
-from goodfit.planning.time_budget import STEPS_PER_EPOCH, candidates, epoch_length, fit_to_time
-from goodfit.settings import Settings, build_settings
+from goodfit.planning.wishes import apply_wishes
+from goodfit.settings import Settings, build_settings, explicit_settings
 from goodfit.training.run_folder import RunFolder, locked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from goodfit.data.dataset import Dataset
+    from goodfit.data.checks import CheckResult
+    from goodfit.planning.fingerprint import Fingerprint
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A planned run and what it rests on."""
+
+    dataset: Dataset
+    settings: Settings
+    run: RunFolder
+    cache: Path
+    plan: Plan
+    split: Split
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a call is about, before anything is read or written: the dataset, the wishes and the run folder."""
+
+    dataset: Dataset
+    explicit: dict[str, Any]
+    settings: Settings
+    run: RunFolder
+    cache: Path
+    fresh: bool
+
+
+def aim(
+    dataset: str | Path, run: str | Path | None, *, fresh: bool, settings: Mapping[str, Any] | None, **options: Any
+) -> Target:
+    """Open the dataset, validate the settings and choose the run folder.
+
+    Raises:
+        DatasetError: the folder is no dataset.
+        SettingsError: a setting is unknown or impossible.
+        RunError: the run folder belongs to something else.
+    """
+    explicit = explicit_settings(settings, options)
+    built = build_settings(explicit)
+    opened = open_dataset(Path(dataset), group_by=built.data.group_by)
+    folder = choose_run(opened, None if run is None else Path(run), explicit, fresh=fresh)
+    cache = cache_folder(opened, folder.path)
+    return Target(opened, explicit, built, folder, cache, fresh)
+
+
+def refuse_broken(dataset: Dataset, result: CheckResult) -> None:
+    """Stop at a dataset with errors.
+
+    Raises:
+        DatasetError: says how many problems there are, shows the first and names the command that lists them all.
+    """
+    errors = [problem for problem in result.problems if problem.severity == "error"]
+    if not errors:
+        return
+    first = "\n".join(f"  {e.case or e.file}: {e.what} {e.remedy}" for e in errors[:5])
+    more = f"\n  ... and {len(errors) - 5} more" if len(errors) > 5 else ""
+    raise DatasetError(
+        f"{dataset.root}: {len(errors)} problems must be mended first (`goodfit check {dataset.root}` lists all):\n"
+        f"{first}{more}"
+    )
+
+
+def prepare(target: Target, observer: Observer, *, measure: bool, started: float) -> Prepared:
+    """Check, fingerprint, split and plan, each only where it is not there and valid already.
+
+    The caller holds the lock of the run folder.
+
+    Args:
+        target: what the call is about.
+        observer: told about the progress.
+        measure: time real training steps and predict the memory; needs torch and some seconds.
+        started: ``time.monotonic()`` at the start of the command, for the time budget.
+
+    Raises:
+        DatasetError: the dataset has errors, or changed since the plan was made.
+        PlanError, SplitError: plan.json or splits.json, as edited, cannot be used.
+    """
+    dataset, run, settings = target.dataset, target.run, target.settings
+    if run.plan.is_file():
+        recorded = build_settings(run.read_record()["settings"])
+        plan, split = load_plan(run.plan), load_split(run.splits, dataset)
+        if plan.data.key != content_key(dataset):
+            raise PlanError(
+                f"{run.plan}: the dataset has changed since this plan was made. Start again with --fresh, or restore it."
+            )
+        observer.note(f"plan and split: as they are in {run.path}")
+        prepared = Prepared(dataset, recorded, run, target.cache, plan, split)
+        if measure and plan.predicted_memory is None:
+            plan = _measured(prepared, observer, started)
+            save_plan(plan, run.plan)
+            prepared = Prepared(dataset, recorded, run, target.cache, plan, split)
+        return prepared
+    result, fingerprint = inspect(dataset, target.cache, observer)
+    refuse_broken(dataset, result)
+    for problem in result.problems:
+        observer.note(f"{problem.case or problem.file}: {problem.what} {problem.remedy}")
+    assert fingerprint is not None, "a dataset without errors has a fingerprint"
+    split = make_split(
+        dataset, seed=settings.data.split_seed, fractions=settings.data.fractions, class_presence=result.voxels
+    )
+    for warning in split.warnings:
+        observer.note(warning)
+    plan = _base_plan(dataset, fingerprint, settings)
+    prepared = Prepared(dataset, settings, run, target.cache, plan, split)
+    if measure:
+        plan = _measured(prepared, observer, started)
+    run.path.mkdir(parents=True, exist_ok=True)
+    write_json(
+        run.record,
+        {
+            "dataset": str(dataset.root.resolve()),
+            "settings": target.explicit,
+            "created": datetime.now().astimezone().isoformat(timespec="seconds"),
+            "goodfit": __version__,
+            "status": "planned",
+            "spent_seconds": 0.0,
+        },
+    )
+    save_split(split, run.splits)
+    save_plan(plan, run.plan)
+    return Prepared(dataset, settings, run, target.cache, plan, split)
+
+
+def _base_plan(dataset: Dataset, fingerprint: Fingerprint, settings: Settings) -> Plan:
+    wishes = settings.plan
+    plan = make_plan(
+        dataset,
+        fingerprint,
+        memory=wishes.memory,
+        configuration=wishes.configuration,
+        planner=wishes.planner,
+        preset=wishes.network,
+        spacing=wishes.spacing,
+    )
+    return apply_wishes(plan, settings, len(fingerprint.cases))
+
+
+def _measured(prepared: Prepared, observer: Observer, started: float) -> Plan:
+    # torch is imported only where something is measured: `check` and `preprocess` start without it.
+    from goodfit.commands.measure import measure_plan
+
+    training_cases = len(prepared.split.train)
+    spent = time.monotonic() - started
+    return measure_plan(prepared.plan, prepared.settings, training_cases, spent, observer)
+
+
+def plan(
+    dataset: str | Path,
+    *,
+    run: str | Path | None = None,
+    fresh: bool = False,
+    settings: Mapping[str, Any] | None = None,
+    observer: Observer | None = None,
+    **options: Any,
+) -> Prepared:
+    """Plan a training: write plan.json and splits.json into a run folder.
+
+    Args:
+        dataset: the dataset's folder.
+        run: the run folder; default runs/DATASET/DATE-TIME, or the newest one with these settings.
+        fresh: plan again in a new folder.
+        settings: ``{"section.field": value}``.
+        observer: told about the progress.
+        **options: shortcuts such as ``time="10m"``, ``batch_size=4``, ``configuration="2d"``.
+
+    Raises:
+        DatasetError, SettingsError, PlanError, SplitError, RunError: see their messages.
+    """
+    started = time.monotonic()
+    observer = observer or Observer()
+    target = aim(dataset, run, fresh=fresh, settings=settings, **options)
+    with locked(target.run.path, "run"), locked(target.cache, "dataset's cache"):
+        return prepare(target, observer, measure=True, started=started)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import SimpleITK as sitk
 
 from goodfit.data.formats import (
     LOSSY_ENDINGS,
@@ -26,7 +24,7 @@ from goodfit.errors import DatasetError, ImageFileError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import Literal
+    from pathlib import Path
 
     import numpy.typing as npt
 
@@ -35,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Geometry",
     "Image",
+    "read_channels",
     "read_image",
     "read_label",
     "supported_endings",
@@ -61,33 +60,42 @@ def read_image(files: Sequence[Path], channels: int | None = None) -> Image:
         ImageFileError: a file is missing, damaged or of an unsupported kind.
         DatasetError: the number of channels is wrong, or the files differ in shape.
     """
+    array, geometries = read_channels(files, channels)
+    return Image(array, geometries[0])
+
+
+def read_channels(
+    files: Sequence[Path], channels: int | None = None
+) -> tuple[npt.NDArray[np.float32], tuple[Geometry, ...]]:
+    """Do as ``read_image`` does, and give the geometry of every file.
+
+    Raises:
+        ImageFileError: a file is missing, damaged or of an unsupported kind.
+        DatasetError: the number of channels is wrong, or the files differ in shape.
+    """
     if not files:
         raise DatasetError("a case without image files cannot be read.")
     first, geometry = _read(files[0])
     if len(files) == 1:
-        array = _pick_channels(first, channels, files[0])
-        return Image(np.ascontiguousarray(array, dtype=np.float32), geometry)
+        return np.require(_pick_channels(first, channels, files[0]), np.float32, ["C", "W"]), (geometry,)
     if channels is not None and len(files) != channels:
-        raise DatasetError(f"{files[0]}: {len(files)} channel files where {channels} are expected.")
+        raise DatasetError(
+            f"{files[0]}: {len(files)} channel files where {channels} are expected. "
+            "Make channel_names in dataset.json and the image files agree."
+        )
     stacked = np.empty((len(files), *first.shape[1:]), dtype=np.float32)
+    geometries = []
     for index, file in enumerate(files):
-        array = _pick_channels(first if index == 0 else _read(file)[0], 1, file)
+        array, geometry = (first, geometry) if index == 0 else _read(file)
+        array = _pick_channels(array, 1, file)
         if array.shape[1:] != stacked.shape[1:]:
             raise DatasetError(
                 f"{file}: shape {_shape(array)} differs from {_shape(stacked)} of {files[0].name}. "
-                "The channels of a case must be resampled to one grid."
+                "Resample the channels of a case to one grid."
             )
         stacked[index] = array[0]
-    return Image(stacked, geometry)
-
-
-def read_geometry(file: Path) -> Geometry:
-    """Read the geometry of one file.
-
-    Raises:
-        ImageFileError: the file is missing, damaged or of an unsupported kind.
-    """
-    return _read(file)[1]
+        geometries.append(geometry)
+    return stacked, tuple(geometries)
 
 
 def read_label(file: Path) -> tuple[npt.NDArray[np.int16] | npt.NDArray[np.int32], Geometry]:
@@ -107,7 +115,7 @@ def read_label(file: Path) -> tuple[npt.NDArray[np.int16] | npt.NDArray[np.int32
         array = array[:1] if _all_equal(_drop_constant_alpha(array)) else array
     if array.shape[0] != 1:
         raise ImageFileError(
-            f"{file}: a label file holds one number per voxel, this one holds {array.shape[0]} (colours or a palette?). "
+            f"{file}: a label file holds one number per voxel, this one {array.shape[0]} (colours or a palette?). "
             "Store class numbers as a grey image."
         )
     return _as_integers(array[0], file), geometry
@@ -146,11 +154,11 @@ def _read(file: Path) -> tuple[Array, Geometry]:
     if file.stat().st_size == 0:
         raise ImageFileError(f"{file}: the file is empty. Copy it anew from its source.")
     kind = ending.lower()
-    if kind in NIFTI_ENDINGS:
-        return read_nifti(file)
+    if kind in NIFTI_ENDINGS and (content := read_nifti(file)) is not None:
+        return content.array, content.geometry or _itk(file)[1]
     if kind in TIFF_ENDINGS:
         require_whole_tiff(file)
-    array, geometry = _read_with_itk(file)
+    array, geometry = _itk(file)
     if kind in PHOTO_ENDINGS or (kind in TIFF_ENDINGS and geometry.dims == 2):
         # Resolution tags of photographs are no physical size (nnU-Net: NaturalImage2DIO gives spacing 1).
         geometry = Geometry((FLAT_SPACING, 1.0, 1.0), (0.0, 0.0), (1.0, 0.0, 0.0, 1.0), 2)
@@ -160,45 +168,11 @@ def _read(file: Path) -> tuple[Array, Geometry]:
     return array, geometry
 
 
-def _read_with_itk(file: Path) -> tuple[Array, Geometry]:
-    sitk.ProcessObject.SetGlobalWarningDisplay(False)
-    try:
-        image = sitk.ReadImage(str(file))
-    except RuntimeError as error:
-        raise ImageFileError(f"{file}: {_plain_reason(str(error))}") from error
-    dims = image.GetDimension()
-    array = sitk.GetArrayFromImage(image)
-    array = np.moveaxis(array, -1, 0) if image.GetNumberOfComponentsPerPixel() > 1 else array[None]
-    spacing, origin = image.GetSpacing()[::-1], image.GetOrigin()
-    direction = np.asarray(image.GetDirection()).reshape(dims, dims)
-    if dims > 3:
-        if any(size != 1 for size in array.shape[1 : dims - 2]):
-            raise ImageFileError(
-                f"{file}: {dims}D images are not supported. Save one 3D file per channel (CASE_0000, CASE_0001, ...) "
-                "or per time point."
-            )
-        array = array.reshape(array.shape[0], *array.shape[-3:])
-        spacing, origin, direction = spacing[-3:], origin[:3], direction[:3, :3]
-    if dims == 2:
-        array = array[:, None]
-        spacing = (FLAT_SPACING, *spacing)
-    return array, Geometry(
-        spacing=(float(spacing[0]), float(spacing[1]), float(spacing[2])),
-        origin=tuple(float(value) for value in origin),
-        direction=tuple(float(value) for value in direction.flatten()),
-        dims=cast("Literal[2, 3]", min(dims, 3)),
-    )
+def _itk(file: Path) -> tuple[Array, Geometry]:
+    # SimpleITK takes a third of a second to import, and plain NIfTI files do without it.
+    from goodfit.data.itk import read_with_itk
 
-
-def _plain_reason(message: str) -> str:
-    if "Unable to determine ImageIO" in message:
-        return "this is no image file, or its format is not what its ending says. Copy it anew from its source."
-    if "orthonormal" in message:
-        return (
-            "its axes are not at right angles (sheared affine). Resample it to an orthogonal grid, "
-            "or save it with a plain affine."
-        )
-    return "the file is truncated or damaged. Copy it anew from its source, or export it again."
+    return read_with_itk(file)
 
 
 def _tiff_spacing(file: Path) -> tuple[float, float, float]:
@@ -223,9 +197,12 @@ def _pick_channels(array: Array, channels: int | None, file: Path) -> Array:
         return array
     if channels == 1 and _all_equal(array):
         return array[:1]
+    way_out = "Make channel_names in dataset.json and the image files agree."
+    if found == 1:
+        way_out = "Add a file for each further channel (CASE_0001, ...), or mend channel_names in dataset.json."
     raise DatasetError(
-        f"{file}: holds {found} channels where {channels} {'is' if channels == 1 else 'are'} expected. "
-        "Make channel_names in dataset.json and the image files agree."
+        f"{file}: holds {found} channel{'s' * (found > 1)} where {channels} {'is' if channels == 1 else 'are'} "
+        f"expected. {way_out}"
     )
 
 

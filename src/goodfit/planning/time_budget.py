@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from goodfit.planning.overrides import override_configuration, shrink_network
+from goodfit.planning.override import shrink_network
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,6 +24,7 @@ ENOUGH_STEPS = 900
 OVERHEAD = 1.12
 """Time per step as the loop sees it, validation and checkpoints included, relative to a bare step."""
 MIN_FEATURES = 8
+FITTED = "fitted to the time budget"
 
 
 @dataclass(frozen=True)
@@ -56,17 +57,15 @@ def candidates(planned: Configuration, *, batch_fixed: bool) -> list[Configurati
     Features are halved at most twice, batches at most to 2; a batch that the user chose stays.
     """
     base = planned.network.features[0]
-    factors = [factor for factor in (0.25, 0.5, 1.0) if factor == 1.0 or base * factor >= MIN_FEATURES]
+    divisors = [divisor for divisor in (4, 2, 1) if divisor == 1 or base // divisor >= MIN_FEATURES]
     batches = {planned.batch_size} if batch_fixed else {min(size, planned.batch_size) for size in (2, 4, 8, 16, 32)}
     ladder: list[Configuration] = []
-    for factor in factors:
+    for divisor in divisors:
         for batch in sorted(batches):
-            if factor < 0.5 and batch > min(batches):
+            if divisor > 2 and batch > min(batches):
                 continue  # a quarter of the features is for the smallest machines alone
-            smaller = planned if factor == 1.0 else shrink_network(planned, factor, "fitted to the time budget")
-            if batch != planned.batch_size:
-                smaller = override_configuration(smaller, batch_size=batch, reason="fitted to the time budget")
-            ladder.append(smaller)
+            smaller = planned if divisor == 1 else shrink_network(planned, divisor, FITTED)
+            ladder.append(smaller if batch == planned.batch_size else smaller.model_copy(update={"batch_size": batch}))
     if not batch_fixed and ladder[-1].batch_size != planned.batch_size:
         ladder.append(planned)
     return ladder
@@ -101,9 +100,7 @@ def fit_to_time(
     for configuration in sorted(ladder, key=samples_cost):
         seconds = measure(configuration) * OVERHEAD
         steps = math.floor(training_seconds / seconds)
-        tried.append(
-            f"{configuration.network.features[0]} features x batch {configuration.batch_size}: {steps} steps"
-        )
+        tried.append(f"{configuration.network.features[0]} features x batch {configuration.batch_size}: {steps} steps")
         logger.info("%s (%.3f s a step)", tried[-1], seconds)
         if chosen is not None and steps < ENOUGH_STEPS:
             break

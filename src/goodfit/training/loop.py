@@ -88,11 +88,17 @@ class Progress:
 
 @dataclass(frozen=True)
 class Report:
-    """What the loop tells whoever shows it: after each step, and after each epoch with its row."""
+    """What the loop tells whoever shows it: after each step, and after each epoch with its row.
+
+    Attributes:
+        progress: where the run stands.
+        expected_steps: steps at which it will end, as far as is known now.
+        loss: of the step, or the mean of the epoch.
+        row: of metrics.csv, when an epoch is finished.
+    """
 
     progress: Progress
-    boundary: int
-    total_steps: int
+    expected_steps: int
     loss: float
     row: dict[str, float | int | str] | None = None
 
@@ -125,6 +131,7 @@ class Trainer:
         self.optimizer = build_optimizer(task.network, training)
         self.average = WeightAverage(task.network, training.ema)
         self.progress = Progress()
+        self.expected_steps: int | None = None
 
     def train(self) -> bool:
         """Train until the controller is done; give False when a signal asked to leave before.
@@ -268,6 +275,8 @@ class Trainer:
         else:
             progress.seconds_per_step += 0.3 * (per_step - progress.seconds_per_step)
         left = None if self.deadline is None else self.deadline(progress.seconds_per_case)
+        if left is not None:
+            self.expected_steps = progress.control.step + math.floor(max(0.0, left) / progress.seconds_per_step)
         seen = Observation(float(row[self.control.monitor]), left, progress.seconds_per_step)
         decided, events = after_epoch(self.control, progress.control, seen)
         if decided.phase == "cooldown" and progress.control.phase != "cooldown":
@@ -292,8 +301,12 @@ class Trainer:
 
     def _report(self, loss: float, row: dict[str, float | int | str] | None = None) -> Report:
         control = self.progress.control
-        end = self.control.total_steps if control.cooldown is None else control.cooldown.end
-        return Report(self.progress, next_boundary(self.control, control), end, loss, row)
+        end = self.control.total_steps
+        if control.cooldown is not None:
+            end = control.cooldown.end
+        elif self.expected_steps is not None:
+            end = min(end, self.expected_steps)
+        return Report(self.progress, end, loss, row)
 
     def _save(self, path: Path) -> None:
         groups = {

@@ -15,7 +15,7 @@ from goodfit.tasks.segmentation.metrics import (
     ClassMetrics,
     case_metrics,
     dice_counts,
-    dice_from_counts,
+    dice_of_counts,
     surface,
 )
 
@@ -49,7 +49,15 @@ def blob(seed, size=(14, 18, 16), share=0.35):
 
 def test_perfect_prediction():
     scores = score(cube(3, 7), cube(3, 7))["organ"]
-    assert scores == ClassMetrics(dice=1, iou=1, hd95=0, surface_dice=1, reference_volume=64, prediction_volume=64)
+    assert scores == ClassMetrics(
+        dice=1,
+        iou=1,
+        hd95=0,
+        surface_dice=1,
+        reference_volume=64,
+        prediction_volume=64,
+        volume_difference=0,
+    )
 
 
 def test_shifted_cube_by_hand():
@@ -159,7 +167,7 @@ IGNORING = Labels({"whole": (1, 2), "core": (2,)}, ignore=3, regions_order=(1, 2
 
 @given(LABELLED, LABELLED, st.sampled_from([PLAIN, REGIONS, IGNORING]))
 def test_counts_equal_masks(prediction, reference, labels):
-    dice = dice_from_counts(*dice_counts(prediction, reference, labels))
+    dice = dice_of_counts(dice_counts(prediction, reference, labels))
     scores = score(prediction, reference, labels)
     np.testing.assert_allclose(dice, [scores[name].dice for name in labels.names])
     tensors = dice_counts(torch.from_numpy(prediction), torch.from_numpy(reference), labels)

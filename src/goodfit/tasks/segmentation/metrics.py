@@ -64,11 +64,8 @@ class ClassMetrics(BaseModel):
     """Volume of the reference, in the unit of ``voxel_volume``."""
     prediction_volume: float
     """Volume of the prediction."""
-
-    @property
-    def volume_difference(self) -> float:
-        """Prediction minus reference."""
-        return self.prediction_volume - self.reference_volume
+    volume_difference: float
+    """Prediction minus reference."""
 
     @property
     def counts(self) -> bool:
@@ -123,6 +120,7 @@ def case_metrics(
             surface_dice=surface_dice,
             reference_volume=in_reference * voxel_volume,
             prediction_volume=in_prediction * voxel_volume,
+            volume_difference=(in_prediction - in_reference) * voxel_volume,
         )
     return scores
 
@@ -211,11 +209,12 @@ def dice_counts(
     return counts[0], counts[1], counts[2]
 
 
-def dice_from_counts(tp: NDArray[np.int64], fp: NDArray[np.int64], fn: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Dice per class; NaN where the class is in neither prediction nor reference."""
-    size = 2 * tp + fp + fn
-    dice: NDArray[np.float64] = np.divide(2 * tp, size, out=np.full(tp.shape, np.nan), where=size > 0)
-    return dice
+def dice_of_counts(counts: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]) -> list[float]:
+    """Dice per class from what ``dice_counts`` gives; NaN where the class is in neither of the two."""
+    tp, fp, fn = counts
+    return [
+        _ratio(2 * int(hit), 2 * int(hit) + int(false) + int(lost)) for hit, false, lost in zip(tp, fp, fn, strict=True)
+    ]
 
 
 def _count_pairs(prediction: Any, label: Any, table: NDArray[np.int64], kinds: int) -> NDArray[np.int64]:

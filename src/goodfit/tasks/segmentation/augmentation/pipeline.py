@@ -36,9 +36,7 @@ def apply(images: Tensor, labels: Tensor, parameters: Parameters) -> tuple[Tenso
         intensity.blur(images, [sample.blur for sample in samples])
         intensity.scale_brightness(images, [sample.brightness for sample in samples])
         intensity.scale_contrast(images, [sample.contrast for sample in samples])
-        intensity.lower_resolution(
-            images, [sample.low_resolution for sample in samples], in_plane=parameters.in_plane
-        )
+        intensity.lower_resolution(images, [sample.low_resolution for sample in samples], in_plane=parameters.in_plane)
         intensity.apply_gamma(images, [sample.gamma_inverted for sample in samples], inverted=True)
         intensity.apply_gamma(images, [sample.gamma for sample in samples], inverted=False)
         spatial.mirror(images, labels, samples)

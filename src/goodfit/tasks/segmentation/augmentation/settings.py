@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from goodfit.planning.plan import Configuration
 
 ANISOTROPY_THRESHOLD = 3
-"""A 3D patch whose largest axis exceeds its first by more than this is augmented in-plane (nnU-Net: ANISO_THRESHOLD)."""
+"""A 3D patch is augmented in-plane when its largest axis exceeds its first by more (nnU-Net: ANISO_THRESHOLD)."""
 
 ELONGATION_2D = 1.5
 """A 2D patch longer than this in one axis is rotated only a little (nnU-Net)."""

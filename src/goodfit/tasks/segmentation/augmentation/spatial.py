@@ -12,6 +12,7 @@ from torch.nn import functional
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import numpy.typing as npt
     from torch import Tensor
 
     from goodfit.tasks.segmentation.augmentation.draw import Parameters, SampleParameters
@@ -45,9 +46,10 @@ def take_patches(images: Tensor, labels: Tensor, parameters: Parameters) -> tupl
     if not moving:
         return new_images, new_labels
 
-    matrices = np.stack([affine_matrix(parameters.samples[index]) for index in moving])
-    # The same turn for every slice: the slices become channels of 2D images.
+    # In the plane, every slice moves in the same way: slices become channels of 2D images.
     folded = 3 if parameters.in_plane else 2
+    dims = images.dim() - folded
+    matrices = np.stack([affine_matrix(parameters.samples[index], dims) for index in moving])
     grid = sampling_grid(matrices, tuple(images.shape[folded:]), patch[folded - 2 :], images.device)
     chosen = torch.tensor(moving, device=images.device)
     moved = functional.grid_sample(
@@ -67,21 +69,21 @@ def centre_window(shape: Sequence[int], patch: Sequence[int]) -> tuple[slice, ..
     return (slice(None), *(slice(start, start + length) for start, length in zip(starts, patch, strict=True)))
 
 
-def affine_matrix(sample: SampleParameters) -> np.ndarray:
-    """Matrix from patch to initial-patch offsets (voxels from the centre, array axis order).
+def affine_matrix(sample: SampleParameters, dims: int) -> npt.NDArray[np.float64]:
+    """(dims, dims) matrix from patch to initial-patch offsets (voxels from the centre, array axis order).
 
     nnU-Net: Rz @ Ry @ Rx @ scale, where x, y, z name the array axes 0, 1, 2; in the plane a single rotation.
     """
     scale = 1.0 if sample.scale is None else sample.scale
     if sample.rotation is None:
-        return np.asarray(scale)
-    if len(sample.rotation) == 1:
+        return scale * np.eye(dims)
+    if dims == 2:
         return scale * _turn(2, (0, 1), sample.rotation[0])
     about_0, about_1, about_2 = sample.rotation
     return scale * _turn(3, (0, 1), about_2) @ _turn(3, (2, 0), about_1) @ _turn(3, (1, 2), about_0)
 
 
-def _turn(dims: int, plane: tuple[int, int], angle: float) -> np.ndarray:
+def _turn(dims: int, plane: tuple[int, int], angle: float) -> npt.NDArray[np.float64]:
     matrix = np.eye(dims)
     first, second = plane
     matrix[first, first] = matrix[second, second] = math.cos(angle)
@@ -90,7 +92,9 @@ def _turn(dims: int, plane: tuple[int, int], angle: float) -> np.ndarray:
     return matrix
 
 
-def sampling_grid(matrices: np.ndarray, source: Sequence[int], target: Sequence[int], device: torch.device) -> Tensor:
+def sampling_grid(
+    matrices: npt.NDArray[np.float64], source: Sequence[int], target: Sequence[int], device: torch.device
+) -> Tensor:
     """Where in ``source`` each voxel of ``target`` is sampled, as ``grid_sample`` wants it.
 
     Args:
@@ -103,16 +107,20 @@ def sampling_grid(matrices: np.ndarray, source: Sequence[int], target: Sequence[
         (N, *target, D) float32, last axis first, -1 and 1 at the outer edges of the source.
     """
     dims = len(target)
-    # Row order flipped (grid_sample wants x first) and scaled to half source sizes.
+    # Rows flipped, since grid_sample wants x first, and scaled to half the source's size.
     rows = (matrices * (2 / np.asarray(source, dtype=np.float64))[:, None])[:, ::-1]
-    columns = torch.tensor(np.ascontiguousarray(rows), dtype=torch.float32, device=device)
-    grid = torch.zeros((), device=device)
+    factors = torch.tensor(np.ascontiguousarray(rows), dtype=torch.float32, device=device)
+    factors = factors.view(*factors.shape, *[1] * dims)
+    # One plane per coordinate, all samples of a coordinate together: three times as fast as interleaved.
+    grid = torch.empty((dims, len(matrices), *target), device=device)
+    terms = []
     for axis, size in enumerate(target):
         offsets = torch.arange(size, dtype=torch.float32, device=device) - (size - 1) / 2
-        shape = [1] * dims
-        shape[axis] = size
-        grid = grid + offsets.view(1, *shape, 1) * columns[:, :, axis].view(-1, *[1] * dims, dims)
-    return grid
+        terms.append(offsets.view([size if other == axis else 1 for other in range(dims)]))
+    for coordinate in range(dims):
+        scaled = [term * factors[:, coordinate, axis] for axis, term in enumerate(terms)]
+        torch.add(sum(scaled[1:-1], start=scaled[0]), scaled[-1], out=grid[coordinate])
+    return grid.movedim(0, -1)
 
 
 def mirror(images: Tensor, labels: Tensor, samples: Sequence[SampleParameters]) -> None:

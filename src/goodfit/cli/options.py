@@ -1,0 +1,65 @@
+"""Options that several commands share, each with the sentence that ``--help`` shows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Dataset = Annotated[
+    Path,
+    typer.Argument(
+        help="Folder with imagesTr/, labelsTr/ and dataset.json (nnU-Net's raw layout), or with images/ and labels/.",
+        show_default=False,
+    ),
+]
+RunOption = Annotated[
+    Path | None,
+    typer.Option("--run", help="Run folder. Default: runs/DATASET/DATE-TIME, or the newest run with these settings."),
+]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Start again; what an earlier run left is kept, not used.")]
+Time = Annotated[
+    str | None, typer.Option("--time", help="Time for the whole command, like 10m or 2h30m; the budget is fitted to it.")
+]
+Epochs = Annotated[int | None, typer.Option("--epochs", help="Largest number of epochs (default 1000).")]
+StepsPerEpoch = Annotated[int | None, typer.Option("--steps-per-epoch", help="Steps of an epoch (default 250).")]
+BatchSize = Annotated[int | None, typer.Option("--batch-size", help="Patches per step, in place of the derived number.")]
+PatchSize = Annotated[str | None, typer.Option("--patch-size", help="Patch in voxels, like 40x56x40.")]
+Spacing = Annotated[str | None, typer.Option("--spacing", help="Target spacing in mm (z, y, x), like 3x1x1.")]
+ConfigurationOption = Annotated[
+    str | None, typer.Option("--configuration", "-c", help="2d, 3d_fullres or 3d_lowres. Default: chosen from the data.")
+]
+Memory = Annotated[str | None, typer.Option("--memory", help="Memory that training may use, like 8GB.")]
+Planner = Annotated[str | None, typer.Option("--planner", help="The rules of planning: nnunet.")]
+Network = Annotated[str | None, typer.Option("--network", help="plain (default), resenc, resenc_m, resenc_l, resenc_xl.")]
+Optimizer = Annotated[str | None, typer.Option("--optimizer", help="adamw (default) or sgd.")]
+LearningRate = Annotated[float | None, typer.Option("--learning-rate", help="Peak learning rate.")]
+Schedule = Annotated[
+    str | None, typer.Option("--schedule", help="wsd (warm-up, stable, cooldown; default) or poly (nnU-Net's).")
+]
+CooldownOption = Annotated[
+    float | None, typer.Option("--cooldown", help="Steps of the cooldown as a share of the steps before it.")
+]
+Patience = Annotated[
+    str | None, typer.Option("--patience", help="Epochs without improvement before the cooldown (default 30), or off.")
+]
+MinDelta = Annotated[float | None, typer.Option("--min-delta", help="Rise of the metric that counts (default 0.001).")]
+Monitor = Annotated[str | None, typer.Option("--monitor", help="Column of metrics.csv to watch (default val_dice).")]
+Precision = Annotated[str | None, typer.Option("--precision", help="bfloat16 or float32. Default: what pays here.")]
+Seed = Annotated[int | None, typer.Option("--seed", help="Seed of weights, data order and augmentation (default 0).")]
+GroupBy = Annotated[
+    str | None,
+    typer.Option("--group-by", help="Regular expression on the case name; its first group is the patient."),
+]
+Device = Annotated[str | None, typer.Option("--device", help="cpu, cuda or cuda:1. Default: the first GPU, else cpu.")]
+Workers = Annotated[int | None, typer.Option("--workers", help="Loader processes.")]
+Tta = Annotated[bool | None, typer.Option("--tta", help="Average predictions over mirrored copies.")]
+StepSize = Annotated[
+    float | None, typer.Option("--step-size", help="Distance of neighbouring tiles as a share of the patch (0.5).")
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="SECTION.FIELD=VALUE", help="Any setting, like training.weight_decay=0.05."),
+]
+Verbose = Annotated[bool, typer.Option("--verbose", help="Say more.")]

@@ -1,0 +1,115 @@
+"""What the user sees while a command works: stages, bars with the time left, sentences, epochs."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import TimeRemainingColumn
+from rich.table import Table
+
+from goodfit.observer import Observer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import TracebackType
+
+    from goodfit.training.loop import Report
+
+console = Console(highlight=False)
+error_console = Console(stderr=True, highlight=False)
+
+
+def show_error(message: str) -> None:
+    """Print an error in red, on standard error, without markup or wrapping surprises."""
+    error_console.print("error:", style="bold red", end=" ")
+    error_console.print(message, markup=False, soft_wrap=True)
+
+
+def show_logs(verbose: bool) -> None:
+    """Send the library's log records to the terminal: warnings, and everything when verbose."""
+    handler = RichHandler(console=console, show_path=False, show_time=False, markup=False)
+    logger = logging.getLogger("goodfit")
+    logger.handlers = [handler]
+    logger.setLevel(logging.DEBUG if verbose else logging.INFO)
+
+
+def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table; numbers are right-aligned, long texts wrap."""
+    table = Table(title=title, title_justify="left", title_style="bold")
+    for index, name in enumerate(columns):
+        numeric = bool(rows) and all(row[index].replace(".", "", 1).lstrip("-").isdigit() or not row[index] for row in rows)
+        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(cell.replace("[", "\\[") for cell in row))
+    console.print(table)
+
+
+class Screen(Observer):
+    """Shows progress on the terminal; use as a context."""
+
+    def __init__(self) -> None:
+        self._bars = Progress(
+            TextColumn("{task.description:<22}"),
+            BarColumn(bar_width=30),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[extra]}"),
+            console=console,
+        )
+        self._stage: TaskID | None = None
+        self._columns: list[str] | None = None
+
+    def __enter__(self) -> Screen:
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bars.stop()
+
+    def stage(self, name: str) -> None:
+        """Begin a bar without a total yet."""
+        self._stage = self._bars.add_task(name, total=None, extra="")
+
+    def advance(self, done: int, total: int) -> None:
+        """Move the bar."""
+        if self._stage is not None:
+            self._bars.update(self._stage, completed=done, total=total)
+
+    def note(self, text: str) -> None:
+        """Print a sentence above the bars."""
+        console.print(text, markup=False)
+
+    def trained(self, report: Report) -> None:
+        """Move the training bar; print a line per epoch."""
+        control = report.progress.control
+        if self._stage is not None:
+            self._bars.update(
+                self._stage,
+                completed=control.step,
+                total=max(report.expected_steps, control.step),
+                extra=f"epoch {control.epoch + 1} {control.phase} loss {report.loss:.3f}",
+            )
+        if report.row is None:
+            return
+        row = report.row
+        classes = [
+            f"{name.removeprefix('val_dice_')} {value:.3f}"
+            for name, value in row.items()
+            if name.startswith("val_dice_") and isinstance(value, float)
+        ]
+        some = f"  ({', '.join(classes)})" if 1 < len(classes) <= 6 else ""
+        console.print(
+            f"epoch {row['epoch']:>4}  step {row['step']:>6}  {row['phase']:<8}  loss {row['train_loss']:>7.4f}  "
+            f"validation {row['val_loss']:>7.4f}  Dice {row.get('val_dice', float('nan')):.4f}{some}  "
+            f"{row['seconds']:.0f} s",
+            markup=False,
+            soft_wrap=True,
+        )

@@ -1,0 +1,133 @@
+"""The part of planning that measures this machine: precision, step time, predicted memory, the fit to the time."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from goodfit.commands.arithmetic import describe_seconds
+from goodfit.planning.memory import available_memory, predict_training_memory
+from goodfit.planning.time_budget import (
+    OVERHEAD,
+    STEPS_PER_EPOCH,
+    candidates,
+    epoch_length,
+    fit_to_time,
+)
+from goodfit.tasks.segmentation.step_time import time_step
+from goodfit.training.device import choose_device, choose_precision
+
+if TYPE_CHECKING:
+    import torch
+
+    from goodfit.observer import Observer
+    from goodfit.planning.plan import Configuration, Plan
+    from goodfit.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+LEAST_RESERVE = 15.0
+RESERVE_SHARE = 0.06
+"""Share of a time budget set aside, at planning, for preprocessing, prediction and report."""
+
+
+def with_precision(plan: Plan, settings: Settings, device: torch.device) -> Plan:
+    """Choose the precision for the device, unless the user did."""
+    if settings.training.precision is not None:
+        return plan
+    precision, reason = choose_precision(device)
+    training = plan.training.model_copy(
+        update={"precision": precision, "reasons": {**plan.training.reasons, "precision": reason}}
+    )
+    return plan.model_copy(update={"training": training})
+
+
+def measure_plan(plan: Plan, settings: Settings, training_cases: int, spent: float, observer: Observer) -> Plan:
+    """Complete a plan with what depends on this machine.
+
+    Args:
+        plan: with configuration, batch and patch.
+        settings: the user's wishes.
+        training_cases: number of training cases.
+        spent: seconds of the time budget that are gone.
+        observer: told what is going on.
+
+    Raises:
+        PlanError: the batch cannot fit into the memory; names the predicted number and the way out.
+    """
+    device = choose_device(settings.machine.device)
+    observer.stage("measure this machine")
+    plan = with_precision(plan, settings, device)
+    if plan.budget.time is not None:
+        plan = _fit(plan, settings, device, spent)
+    memory = predict_training_memory(
+        plan.chosen,
+        len(plan.data.channels),
+        plan.data.labels.outputs,
+        optimizer=plan.training.optimizer,
+        precision=plan.training.precision,
+        ema=plan.training.ema > 0,
+    )
+    limit = settings.plan.memory or available_memory(device.type)
+    memory.refuse_if_too_large(limit)
+    plan = plan.model_copy(
+        update={
+            "predicted_memory": float(memory.process),
+            "reasons": {**plan.reasons, "predicted_memory": memory.describe()},
+        }
+    )
+    if plan.budget.time is None:
+        plan = _predict_hours(plan, device)
+    return plan
+
+
+def _fit(plan: Plan, settings: Settings, device: torch.device, spent: float) -> Plan:
+    assert plan.budget.time is not None, "only called with a time budget"
+    reserve = max(LEAST_RESERVE, RESERVE_SHARE * plan.budget.time)
+    training_seconds = max(1.0, plan.budget.time - spent - reserve)
+    wishes = settings.plan
+
+    def measure(configuration: Configuration) -> float:
+        return time_step(configuration, plan.data, plan.training, device)
+
+    ladder = candidates(plan.chosen, batch_fixed=wishes.batch_size is not None)
+    fitted = fit_to_time(ladder, training_seconds, measure, settings.budget.steps_per_epoch)
+    reasons = {
+        **plan.budget.reasons,
+        "time": (
+            f"{describe_seconds(plan.budget.time)} for the whole command, {training_seconds:.0f} s of it to train: about "
+            f"{fitted.steps} steps of {fitted.seconds_per_step:.3f} s (validation included), {fitted.epochs} epochs; "
+            "the clock decides when the cooldown begins"
+        ),
+    }
+    updates: dict[str, object] = {"steps_per_epoch": fitted.steps_per_epoch, "reasons": reasons}
+    if settings.budget.steps_per_epoch is None:
+        reasons["steps_per_epoch"] = (
+            f"{STEPS_PER_EPOCH} as always"
+            if fitted.steps_per_epoch == STEPS_PER_EPOCH
+            else f"shortened from {STEPS_PER_EPOCH} so that the time makes at least 20 epochs"
+        )
+    if plan.training.schedule == "poly" and settings.budget.epochs is None:
+        updates["epochs"] = fitted.epochs
+        reasons["epochs"] = "the polynomial schedule needs a fixed end: what the time is expected to allow"
+    configuration = fitted.configuration
+    if configuration is not plan.chosen:
+        configuration = configuration.model_copy(
+            update={"reasons": {**configuration.reasons, "batch_size": fitted.reason}}
+        )
+    return plan.model_copy(
+        update={
+            "budget": plan.budget.model_copy(update=updates),
+            "configurations": {**plan.configurations, plan.configuration: configuration},
+        }
+    )
+
+
+def _predict_hours(plan: Plan, device: torch.device) -> Plan:
+    seconds = time_step(plan.chosen, plan.data, plan.training, device) * OVERHEAD
+    steps = plan.budget.epochs * plan.budget.steps_per_epoch
+    reason = (
+        f"{steps} steps of {seconds:.2f} s (measured here, validation included) take {describe_seconds(steps * seconds)}"
+    )
+    budget = plan.budget.model_copy(update={"reasons": {**plan.budget.reasons, "epochs": reason}})
+    return plan.model_copy(update={"budget": budget})

@@ -1,0 +1,123 @@
+"""From a run and images to label files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from goodfit.commands.evaluate import score_run
+from goodfit.data.inputs import list_inputs
+from goodfit.errors import RunError
+from goodfit.observer import Observer
+from goodfit.planning.plan import Plan, load_plan
+from goodfit.tasks.segmentation.network import build_network
+from goodfit.tasks.segmentation.predict import predict_cases
+from goodfit.training.checkpoint import load_checkpoint
+from goodfit.training.device import choose_device
+from goodfit.training.run_folder import RunFolder
+from goodfit.training.weights import put_weights
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from goodfit.commands.plan import Prepared
+    from goodfit.tasks.segmentation.evaluation import Scores
+
+
+def load_network(run: RunFolder, plan: Plan, checkpoint: str, device: torch.device) -> nn.Module:
+    """Build the plan's network with the weights of a checkpoint ("best" or "last"; averaged weights).
+
+    Raises:
+        RunError: the checkpoint is missing, damaged or of another network.
+    """
+    path = {"best": run.best, "last": run.last, "stable": run.stable}[checkpoint]
+    loaded = load_checkpoint(path)
+    weights = loaded.groups.get("average") or loaded.groups.get("network")
+    if weights is None:
+        raise RunError(f"{path}: this checkpoint holds no weights.")
+    configuration = plan.chosen
+    network = build_network(
+        configuration.network, len(plan.data.channels), plan.data.labels.outputs, configuration.dims
+    )
+    put_weights(network, weights, str(path))
+    return network.to(device).eval()
+
+
+def predict(
+    run: str | Path,
+    inputs: str | Path,
+    output: str | Path,
+    *,
+    checkpoint: str = "best",
+    tta: bool = False,
+    step_size: float = 0.5,
+    probabilities: bool = False,
+    continue_: bool = False,
+    device: str | None = None,
+    observer: Observer | None = None,
+) -> list[Path]:
+    """Predict every case of a folder with a trained run.
+
+    Args:
+        run: the run folder.
+        inputs: folder with images named as in training (CASE_0000.ext, or CASE.ext), or one such file.
+        output: receives CASE.ext in the geometry of each input.
+        checkpoint: "best" (by the watched metric) or "last".
+        tta: average over all mirrored copies: eight times the work in 3D for a little more quality.
+        step_size: distance of neighbouring tiles as a share of the patch, in (0, 1].
+        probabilities: also write CASE.npz with the class probabilities.
+        continue_: leave cases alone whose output is there.
+        device: cpu, cuda, cuda:1; default the first GPU.
+        observer: told about the progress.
+
+    Returns:
+        The files written.
+
+    Raises:
+        RunError: the folder is no run, or has no such checkpoint.
+        DatasetError: no input is there, or some cases failed; the others are written.
+    """
+    observer = observer or Observer()
+    folder = RunFolder(Path(run))
+    folder.read_record()
+    plan = load_plan(folder.plan)
+    cases = list_inputs(Path(inputs), plan.data.file_ending, len(plan.data.channels))
+    chosen = choose_device(device)
+    network = load_network(folder, plan, checkpoint, chosen)
+    observer.stage("predict")
+    return predict_cases(
+        network,
+        plan,
+        cases,
+        Path(output),
+        device=chosen,
+        precision=plan.training.precision,
+        step_size=step_size,
+        mirror=tta,
+        probabilities=probabilities,
+        continue_=continue_,
+        on_progress=observer.advance,
+    )
+
+
+def predict_test_cases(prepared: Prepared, observer: Observer) -> Scores:
+    """Predict the test cases of a run into its folder and score them."""
+    run, plan, wishes = prepared.run, prepared.plan, prepared.settings.prediction
+    device = choose_device(prepared.settings.machine.device)
+    network = load_network(run, plan, wishes.checkpoint, device)
+    cases = [(name, prepared.dataset.case(name).images) for name in prepared.split.test]
+    observer.stage("predict the test cases")
+    predict_cases(
+        network,
+        plan,
+        cases,
+        run.predictions,
+        device=device,
+        precision=plan.training.precision,
+        step_size=wishes.step_size,
+        mirror=wishes.tta,
+        probabilities=wishes.probabilities,
+        on_progress=observer.advance,
+    )
+    return score_run(prepared.dataset, prepared.split.test, run, plan.data.labels, observer)

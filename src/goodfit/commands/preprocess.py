@@ -1,0 +1,88 @@
+"""From dataset and plan to the preprocessed store."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from goodfit.commands.plan import Prepared, aim, prepare
+from goodfit.errors import SettingsError
+from goodfit.observer import Observer
+from goodfit.preprocessing.pipeline import preprocess_dataset
+from goodfit.training.run_folder import locked
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from goodfit.preprocessing.store import Store
+
+
+def fill_store(
+    prepared: Prepared, observer: Observer, configurations: Sequence[str], workers: int | None = None
+) -> dict[str, Store]:
+    """Preprocess what is not in the store yet; the caller holds the lock of the cache.
+
+    Raises:
+        DatasetError: some cases failed; the others are kept.
+        ResourceError: the disk has no room for them.
+    """
+    observer.stage("preprocess")
+    names = [*prepared.split.train, *prepared.split.validation]
+    # Test cases in imagesTs are read from the original files when they are predicted; those of imagesTr are stored
+    # too, so that a user who edits splits.json does not preprocess again.
+    known = {case.name for case in prepared.dataset.cases}
+    names += [name for name in prepared.split.test if name in known]
+    stores = preprocess_dataset(
+        prepared.dataset,
+        prepared.plan,
+        prepared.cache / "preprocessed",
+        cases=names,
+        configurations=list(configurations),
+        workers=workers,
+        on_progress=observer.advance,
+    )
+    return dict(stores)
+
+
+def preprocess(
+    dataset: str | Path,
+    *,
+    run: str | Path | None = None,
+    fresh: bool = False,
+    configurations: Sequence[str] | None = None,
+    settings: Mapping[str, Any] | None = None,
+    observer: Observer | None = None,
+    **options: Any,
+) -> dict[str, Path]:
+    """Check and plan where that has not been done, then preprocess every case.
+
+    Args:
+        dataset: the dataset's folder.
+        run: the run folder whose plan is used; default as for ``plan``.
+        fresh: begin with a new plan.
+        configurations: names; default the plan's chosen one.
+        settings: ``{"section.field": value}``.
+        observer: told about the progress.
+        **options: shortcuts, as for ``plan``.
+
+    Returns:
+        Folder of the preprocessed cases of each configuration.
+
+    Raises:
+        DatasetError: the dataset has errors, or some cases failed.
+        SettingsError: a configuration is not in the plan.
+        ResourceError: the disk has no room.
+    """
+    started = time.monotonic()
+    observer = observer or Observer()
+    target = aim(dataset, run, fresh=fresh, settings=settings, **options)
+    with locked(target.run.path, "run"), locked(target.cache, "dataset's cache"):
+        prepared = prepare(target, observer, measure=target.settings.budget.time is not None, started=started)
+        chosen = list(configurations or [prepared.plan.configuration])
+        unknown = sorted(set(chosen) - set(prepared.plan.configurations))
+        if unknown:
+            known = ", ".join(prepared.plan.configurations)
+            raise SettingsError(f"configuration {', '.join(unknown)} is not in the plan, which has: {known}.")
+        stores = fill_store(prepared, observer, chosen)
+    return {name: store.folder for name, store in stores.items()}

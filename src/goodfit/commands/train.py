@@ -1,0 +1,188 @@
+"""The whole way: from a folder of labelled cases to an evaluated model and a report."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from goodfit.commands.arithmetic import describe_budget
+from goodfit.commands.measure import with_precision
+from goodfit.commands.plan import Prepared, aim, prepare
+from goodfit.commands.predict import predict_test_cases
+from goodfit.commands.preprocess import fill_store
+from goodfit.commands.report import report
+from goodfit.observer import Observer
+from goodfit.planning.plan import save_plan
+from goodfit.tasks.segmentation.task import SegmentationTask
+from goodfit.training.controller import ControllerSettings
+from goodfit.training.device import choose_device, make_room_on
+from goodfit.training.loop import Trainer
+from goodfit.training.run_folder import RunFolder, environment, locked
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from goodfit.preprocessing.store import Store
+    from goodfit.tasks.segmentation.evaluation import Scores
+
+logger = logging.getLogger(__name__)
+
+LONGEST_WARMUP = 1000
+REPORT_SECONDS = 12.0
+"""Set aside from a time budget for loading weights, surface metrics and the report."""
+SLOWER_THAN_VALIDATION = 1.4
+"""Predicting a test case reads, resamples and writes files, which validation on the store does not."""
+
+
+@dataclass(frozen=True)
+class Clock:
+    """The time budget of a whole command.
+
+    Attributes:
+        limit: seconds for the command, or None.
+        started: ``time.monotonic()`` when it began.
+        spent: seconds that earlier sittings took.
+    """
+
+    limit: float | None
+    started: float
+    spent: float
+
+    def elapsed(self) -> float:
+        """Seconds of the command so far, over all sittings."""
+        return self.spent + time.monotonic() - self.started
+
+    def left_for_training(self, seconds_per_case: float, test_cases: int) -> float:
+        """Seconds that training may still take, with the scoring of the test cases set aside."""
+        assert self.limit is not None, "only asked with a time budget"
+        reserve = REPORT_SECONDS + SLOWER_THAN_VALIDATION * seconds_per_case * test_cases
+        return self.limit - self.elapsed() - reserve
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a call of ``train`` leaves.
+
+    Attributes:
+        run: the run folder.
+        finished: False when a signal interrupted the training; the next call goes on.
+        scores: of the test cases, or None when the run is not finished.
+        report: the page, or None.
+    """
+
+    run: RunFolder
+    finished: bool
+    scores: Scores | None
+    report: Path | None
+
+
+def controller_settings(prepared: Prepared) -> ControllerSettings:
+    """Translate the plan's budget and training sections for the controller."""
+    plan = prepared.plan
+    expected = plan.budget.epochs * plan.budget.steps_per_epoch
+    return ControllerSettings(
+        epochs=plan.budget.epochs,
+        steps_per_epoch=plan.budget.steps_per_epoch,
+        warmup_steps=min(LONGEST_WARMUP, round(plan.training.warmup * expected)),
+        cooldown=0.0 if plan.training.schedule == "poly" else plan.training.cooldown,
+        patience=plan.training.patience,
+        min_delta=plan.training.min_delta,
+        monitor=plan.training.monitor,
+        larger_is_better=not plan.training.monitor.endswith("loss"),
+    )
+
+
+def train(
+    dataset: str | Path,
+    *,
+    run: str | Path | None = None,
+    fresh: bool = False,
+    settings: Mapping[str, Any] | None = None,
+    observer: Observer | None = None,
+    **options: Any,
+) -> TrainResult:
+    """Train on a dataset: check, fingerprint, plan, preprocess, train, predict, evaluate, report.
+
+    What is there and still valid is not done again; an interrupted run goes on from its last checkpoint.
+
+    Args:
+        dataset: folder in nnU-Net's raw layout, or with ``images/`` and ``labels/``.
+        run: the run folder; default runs/DATASET/DATE-TIME, or the newest one with these settings.
+        fresh: start again in a new folder.
+        settings: ``{"section.field": value}``, see ``goodfit.settings``.
+        observer: told about the progress.
+        **options: shortcuts such as ``time="10m"``, ``epochs=100``, ``batch_size=4``, ``configuration="2d"``.
+
+    Raises:
+        GoodfitError: whatever a user can mend; the message names the thing and the way out.
+    """
+    started = time.monotonic()
+    observer = observer or Observer()
+    target = aim(dataset, run, fresh=fresh, settings=settings, **options)
+    with locked(target.run.path, "run"):
+        with locked(target.cache, "dataset's cache"):
+            prepared = prepare(target, observer, measure=True, started=started)
+            record = prepared.run.read_record()
+            if record.get("status") == "finished":
+                observer.note(f"{prepared.run.path}: this run is finished. --fresh starts another.")
+                return TrainResult(prepared.run, True, read_scores(prepared.run), prepared.run.report)
+            store = fill_store(prepared, observer, [prepared.plan.configuration])[prepared.plan.configuration]
+        clock = Clock(prepared.plan.budget.time, started, float(record.get("spent_seconds", 0.0)))
+        try:
+            if not _fit(prepared, store, clock, observer):
+                prepared.run.update_record(status="interrupted")
+                return TrainResult(prepared.run, False, None, None)
+            prepared.run.update_record(status="trained")
+            scores = predict_test_cases(prepared, observer)
+            page = report(prepared.run.path, observer=observer)
+            prepared.run.update_record(status="finished")
+        finally:
+            prepared.run.update_record(spent_seconds=clock.elapsed())
+    return TrainResult(prepared.run, True, scores, page)
+
+
+def read_scores(run: RunFolder) -> Scores:
+    """Read scores.json of a finished run."""
+    from goodfit.tasks.segmentation.evaluation import load_scores
+
+    return load_scores(run.scores)
+
+
+def _fit(prepared: Prepared, store: Store, clock: Clock, observer: Observer) -> bool:
+    """Run the training loop; give False when it was interrupted."""
+    plan, split, run = prepared.plan, prepared.split, prepared.run
+    device = choose_device(prepared.settings.machine.device)
+    workers = prepared.settings.machine.workers
+    for line in describe_budget(plan, len(split.train)):
+        observer.note(line)
+    observer.stage("train")
+    run.update_record(status="training", environment=environment(str(device), torch.get_num_threads()))
+    task = SegmentationTask(
+        plan, store, split.train, split.validation, device, default_workers(device) if workers is None else workers
+    )
+    deadline = None
+    if clock.limit is not None and plan.training.schedule != "poly":
+
+        def deadline(seconds_per_case: float) -> float:
+            return clock.left_for_training(seconds_per_case, len(split.test))
+
+    trainer = Trainer(
+        task, plan.training, controller_settings(prepared), run, deadline=deadline, on_report=observer.trained
+    )
+    finished = trainer.train()
+    make_room_on(device)
+    return finished
+
+
+def default_workers(device: torch.device) -> int:
+    """Loader processes: none beside a network that runs on the CPU, where they would take its cores."""
+    if device.type == "cpu":
+        return 0
+    import os
+
+    return max(1, min(8, (os.cpu_count() or 2) - 1))

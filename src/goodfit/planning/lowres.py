@@ -1,0 +1,79 @@
+"""The low-resolution configuration, for cases of which a full-resolution patch sees too little."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+from goodfit.planning import wording
+from goodfit.planning.configuration_rules import plan_configuration
+
+if TYPE_CHECKING:
+    from goodfit.planning.feature_map_budget import Basis
+    from goodfit.planning.plan import Configuration
+
+COVERED_SHARE = 0.25
+"""Share of the median case that a patch must cover (nnU-Net: lowres_creation_threshold)."""
+SPACING_STEP = 1.03
+"""Factor by which the spacing grows until it does (nnU-Net: 1.03)."""
+ALIKE = 2
+"""Axes more than this many times finer than the coarsest grow first (nnU-Net: 2)."""
+LEAST_GAIN = 2
+"""The low-resolution case must have this many times fewer voxels to be worth a network (nnU-Net: 2)."""
+
+
+class LowResolution(NamedTuple):
+    """The low-resolution configuration, or None, and why."""
+
+    configuration: Configuration | None
+    reason: str
+
+
+def plan_lowres(fullres: Configuration, basis: Basis) -> LowResolution:
+    """Coarsen the spacing until a patch covers a quarter of the median case, if it does not do so already."""
+    full_voxels = math.prod(fullres.median_shape)
+    covered = math.prod(fullres.patch_size) / full_voxels
+    if covered >= COVERED_SHARE:
+        return LowResolution(
+            None, f"a 3d_fullres patch covers {100 * covered:.0f} % of the median case: no 3d_lowres needed"
+        )
+    spacing = list(fullres.spacing)
+    lowres: Configuration | None = None
+    voxels = full_voxels
+    share = covered
+    while share < COVERED_SHARE:
+        spacing = _coarser(spacing)
+        shape = [
+            old / new * edge for old, new, edge in zip(fullres.spacing, spacing, fullres.median_shape, strict=True)
+        ]
+        voxels = math.prod(shape)
+        lowres = plan_configuration(
+            "3d_lowres",
+            spacing=spacing,
+            median_shape=[max(1, round(edge)) for edge in shape],
+            dataset_voxels=voxels * basis.cases,
+            basis=basis,
+            reasons={
+                "spacing": f"a 3d_fullres patch covers {100 * covered:.0f} % of the median case; the spacing grew in "
+                "steps of 3 %, finest axes first, until a patch covers 25 %",
+                "median_shape": f"3d_fullres median shape {wording.size(fullres.median_shape)} at this spacing",
+            },
+        )
+        share = math.prod(lowres.patch_size) / voxels
+    if full_voxels / voxels < LEAST_GAIN:
+        return LowResolution(
+            None,
+            f"a 3d_fullres patch covers {100 * covered:.0f} % of the median case, but the spacing at which it covers "
+            f"25 % has only {full_voxels / voxels:.2f} times fewer voxels: no 3d_lowres made",
+        )
+    assert lowres is not None  # the loop ran: covered < COVERED_SHARE
+    lowres.reasons["batch_dice"] = "not for the low-resolution stage"
+    return LowResolution(lowres, f"a 3d_fullres patch covers only {100 * covered:.0f} % of the median case")
+
+
+def _coarser(spacing: list[float]) -> list[float]:
+    coarsest = max(spacing)
+    fine = [coarsest / length > ALIKE for length in spacing]
+    if not any(fine):
+        fine = [True] * 3
+    return [length * SPACING_STEP if grows else length for length, grows in zip(spacing, fine, strict=True)]

@@ -1,0 +1,57 @@
+"""What the user asked for, put into a plan in place of what was derived, each with its reason."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from pydantic import ValidationError
+
+from goodfit.errors import PlanError
+from goodfit.planning.feature_map_budget import Basis
+from goodfit.planning.override import override_configuration
+from goodfit.planning.plan import plan_error
+
+if TYPE_CHECKING:
+    from goodfit import settings as wishes_of
+    from goodfit.planning.plan import Budget, Plan, Training
+    from goodfit.settings import Settings
+
+PlanSection = TypeVar("PlanSection", "Budget", "Training")
+
+ASKED = "asked for by the user"
+
+
+def apply_wishes(plan: Plan, settings: Settings, cases: int) -> Plan:
+    """Give the plan with the user's overrides of batch, patch, budget and training.
+
+    Args:
+        plan: as derived; a wished spacing and configuration have already gone into it.
+        settings: the wishes.
+        cases: labelled cases of the dataset.
+
+    Raises:
+        PlanError: a wish contradicts the network or the data; names the field.
+    """
+    wishes = settings.plan
+    chosen = plan.chosen
+    try:
+        if wishes.batch_size is not None or wishes.patch_size is not None:
+            basis = Basis.of(plan.data.labels, cases, plan.memory, wishes.network)
+            chosen = override_configuration(
+                chosen, basis, batch_size=wishes.batch_size, patch_size=wishes.patch_size, reason=ASKED
+            )
+        configurations = {**plan.configurations, plan.configuration: chosen}
+        budget = _overridden(plan.budget, settings.budget)
+        training = _overridden(plan.training, settings.training)
+        return plan.model_copy(update={"configurations": configurations, "budget": budget, "training": training})
+    except ValidationError as error:
+        raise plan_error("the settings", error) from error
+
+
+def _overridden(section: PlanSection, wishes: wishes_of.Section) -> PlanSection:
+    """Replace the fields that were wished for and say so; the result is validated again."""
+    values = {name: value for name, value in wishes.model_dump(exclude_unset=True).items() if value is not None}
+    if values.get("patience") == 0:
+        values["patience"] = None
+    reasons = {**section.reasons, **dict.fromkeys(values, ASKED)}
+    return type(section).model_validate({**section.model_dump(), **values, "reasons": reasons})

@@ -1,0 +1,314 @@
+"""Batches of patches from a preprocessed store, in an order that is a pure function of (seed, step, position)."""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset, get_worker_info
+
+from goodfit.preprocessing.locations import ANNOTATED
+from goodfit.tasks.segmentation.augmentation.draw import Parameters, draw
+from goodfit.tasks.segmentation.augmentation.spatial import OUTSIDE, centre_window
+from goodfit.tasks.segmentation.positions import (
+    Sliceable,
+    choose_start,
+    copy_crop,
+    is_foreground_position,
+)
+from goodfit.tasks.segmentation.streams import Purpose, stream
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    import numpy.typing as npt
+    from torch import Tensor
+
+    from goodfit.planning.plan import Configuration
+    from goodfit.tasks.segmentation.augmentation.settings import AugmentationSettings
+
+OPEN_CASES = 64
+"""Cases held open at once; each costs up to two file handles."""
+
+KEEP_BYTES = 512 * 2**20
+"""Memory for whole decompressed cases, shared by all workers."""
+
+
+class StoredPatches(Protocol):
+    """What sampling needs of one stored case."""
+
+    @property
+    def image(self) -> Sliceable:
+        """(C, Z, Y, X) float32."""
+
+    @property
+    def label(self) -> Sliceable:
+        """(1, Z, Y, X), values from -1 to what int16 holds."""
+
+    @property
+    def locations(self) -> Mapping[int, npt.NDArray[np.int32]]:
+        """Class -> (n, 3) voxel coordinates."""
+
+
+class PatchSource(Protocol):
+    """What sampling needs of a store."""
+
+    def case(self, name: str) -> StoredPatches:
+        """Open a case."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What the loader hands to a training step.
+
+    Attributes:
+        images: (B, C, *initial patch) float32.
+        labels: (B, 1, *initial patch) int16; -1 outside the image or its nonzero mask.
+        step: the step these are for.
+        cases: name of each sample's case.
+        parameters: the augmentation drawn for these samples; None when the patches are final. Samples that
+            this does not rotate or scale have their margin left empty, so apply these and no others.
+    """
+
+    images: Tensor
+    labels: Tensor
+    step: int
+    cases: tuple[str, ...]
+    parameters: Parameters | None
+
+    def pin_memory(self) -> Batch:
+        """A copy in page-locked memory; torch's DataLoader calls this."""
+        return replace(self, images=self.images.pin_memory(), labels=self.labels.pin_memory())
+
+    def to(self, device: torch.device) -> Batch:
+        """The batch on ``device``; from pinned memory the copy overlaps with computing."""
+        return replace(
+            self,
+            images=self.images.to(device, non_blocking=True),
+            labels=self.labels.to(device, non_blocking=True),
+        )
+
+
+@dataclass(frozen=True)
+class _KeptCase:
+    """A case in memory."""
+
+    image: npt.NDArray[np.float32]
+    label: npt.NDArray[np.int16]
+    locations: Mapping[int, npt.NDArray[np.int32]]
+
+
+class CaseCache:
+    """Keeps cases open, and decompressed as long as there is room.
+
+    Cases come in shuffled passes, each as often as any other. So what once was decompressed stays: making
+    room for the newest case would throw out one that is needed as soon.
+    """
+
+    def __init__(self, store: PatchSource, keep_bytes: int, open_cases: int = OPEN_CASES) -> None:
+        self._store = store
+        self._room = keep_bytes
+        self._open_cases = open_cases
+        self._kept: dict[str, _KeptCase] = {}
+        self._open: OrderedDict[str, StoredPatches] = OrderedDict()
+
+    def case(self, name: str) -> StoredPatches:
+        """Give a case, from memory where it is kept."""
+        if name in self._kept:
+            return self._kept[name]
+        if name in self._open:
+            self._open.move_to_end(name)
+            return self._open[name]
+        case = self._store.case(name)
+        size = math.prod(case.image.shape) * 4 + math.prod(case.label.shape) * 2
+        size += sum(voxels.nbytes for voxels in case.locations.values()) if size <= self._room else 0
+        if size <= self._room:
+            self._room -= size
+            image = np.asarray(case.image[...], dtype=np.float32)
+            label = np.asarray(case.label[...], dtype=np.int16)
+            self._kept[name] = _KeptCase(image, label, case.locations)
+            return self._kept[name]
+        self._open[name] = case
+        if len(self._open) > self._open_cases:
+            self._open.popitem(last=False)
+        return case
+
+
+class PatchDataset(Dataset[Batch]):
+    """The batches of a training: ``dataset[step]``, a pure function of the arguments and the step.
+
+    Cases come in shuffled passes over all of them, so that each is seen equally often; nnU-Net draws them
+    with replacement. Where a patch lies follows nnU-Net, see ``positions.py``.
+    """
+
+    def __init__(
+        self,
+        store: PatchSource,
+        cases: Sequence[str],
+        configuration: Configuration,
+        *,
+        seed: int,
+        augmentation: AugmentationSettings | None = None,
+        batch_size: int | None = None,
+        oversample: float = 0.33,
+        annotated_only: bool = False,
+        keep_bytes: int = KEEP_BYTES,
+    ) -> None:
+        """Describe the batches; nothing is read yet.
+
+        Args:
+            store: where the preprocessed cases are.
+            cases: names of the cases to sample from, at least one.
+            configuration: gives patch size and, where ``batch_size`` is None, the batch size. A patch of two
+                axes is cut from one slice of the case.
+            seed: seed of the run, not negative.
+            augmentation: cut the larger initial patches these settings need and draw their parameters; None
+                cuts final patches.
+            batch_size: samples per batch.
+            oversample: share of the batch that is centred on foreground.
+            annotated_only: centre every patch on a voxel without the ignore label, as nnU-Net does with
+                datasets that have one; such voxels are the store's locations of key ``ANNOTATED``.
+            keep_bytes: memory for decompressed cases, divided among the workers.
+        """
+        if not cases:
+            raise ValueError("there is no case to sample patches from")
+        self._store = store
+        self._cases = tuple(cases)
+        self._final = tuple(configuration.patch_size)
+        self._initial = self._final if augmentation is None else augmentation.initial_patch_size
+        self._augmentation = augmentation
+        self._seed = seed
+        self._oversample = oversample
+        self._annotated_only = annotated_only
+        self._keep_bytes = keep_bytes
+        self._cache: CaseCache | None = None
+        self._pass: tuple[int, list[int]] = (-1, [])
+        self.batch_size = configuration.batch_size if batch_size is None else batch_size
+
+    @property
+    def final(self) -> bool:
+        """Whether the patches are of final size, with no augmentation to come."""
+        return self._augmentation is None
+
+    def __getitem__(self, step: int) -> Batch:
+        """Cut the batch of ``step``."""
+        return self.batch(step, range(self.batch_size))
+
+    def batch(self, step: int, positions: range) -> Batch:
+        """Cut some positions of the batch of ``step``.
+
+        Args:
+            step: not negative.
+            positions: a part of ``range(batch_size)`` that begins at 0.
+        """
+        names = [self._case_name(step * self.batch_size + position) for position in positions]
+        cases = [self._cached().case(name) for name in names]
+        channels = cases[0].image.shape[0]
+        parameters = None
+        if self._augmentation is not None:
+            parameters = draw(self._augmentation, self._seed, step, len(positions), channels)
+        flat = (1,) * (3 - len(self._final))
+        initial, final = flat + self._initial, flat + self._final
+        # Zeros come from the system untouched, so a margin nobody needs costs nothing.
+        images = np.zeros((len(positions), channels, *initial), dtype=np.float32)
+        labels = np.full((len(positions), 1, *initial), OUTSIDE, dtype=np.int16)
+        for position, case in zip(positions, cases, strict=True):
+            index = step * self.batch_size + position
+            start = choose_start(
+                stream(Purpose.PATCH_POSITION, self._seed, index),
+                case.image.shape[1:],
+                initial,
+                final,
+                self._centres(case, position),
+            )
+            image, label = images[position], labels[position]
+            if parameters is not None and not parameters.samples[position].moves:
+                window = centre_window(initial, final)
+                start = tuple(first + part.start for first, part in zip(start, window[1:], strict=True))
+                image, label = image[window], label[window]
+            copy_crop(case.image, start, image)
+            copy_crop(case.label, start, label)
+        return Batch(
+            images=torch.from_numpy(images.reshape(*images.shape[:2], *self._initial)),
+            labels=torch.from_numpy(labels.reshape(*labels.shape[:2], *self._initial)),
+            step=step,
+            cases=tuple(names),
+            parameters=parameters,
+        )
+
+    def _centres(self, case: StoredPatches, position: int) -> Mapping[int, npt.NDArray[np.int32]]:
+        """Voxels, by class, one of which the patch is centred on; none for a patch anywhere."""
+        if is_foreground_position(position, self.batch_size, self._oversample):
+            return case.locations
+        if self._annotated_only and ANNOTATED in case.locations:
+            return {ANNOTATED: case.locations[ANNOTATED]}
+        return {}
+
+    def _case_name(self, index: int) -> str:
+        """The case of the sample with this number, counted from the start of the training."""
+        number, offset = divmod(index, len(self._cases))
+        if self._pass[0] != number:
+            permutation = stream(Purpose.CASE_ORDER, self._seed, number).permutation(len(self._cases))
+            self._pass = (number, permutation.tolist())
+        return self._cases[self._pass[1][offset]]
+
+    def _cached(self) -> CaseCache:
+        if self._cache is None:
+            worker = get_worker_info()
+            shares = 1 if worker is None else worker.num_workers
+            self._cache = CaseCache(self._store, self._keep_bytes // shares)
+        return self._cache
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a worker gets: not the open files, which each worker opens for itself."""
+        return {**self.__dict__, "_cache": None}
+
+
+def training_loader(
+    dataset: PatchDataset, *, first_step: int, last_step: int, workers: int = 0, pin_memory: bool = False
+) -> Iterator[Batch]:
+    """Give the batches of the steps ``first_step`` to ``last_step - 1``, the same for any number of workers.
+
+    Args:
+        dataset: what to cut.
+        first_step: step to begin with, also in the middle of a training.
+        last_step: step to end before.
+        workers: processes that cut batches ahead; 0 cuts in this process when the batch is asked for.
+        pin_memory: put batches into page-locked memory; has an effect only where there is a GPU.
+    """
+    steps = range(first_step, last_step)
+    pin = pin_memory and torch.cuda.is_available()
+    if workers == 0:
+        for step in steps:
+            yield dataset[step].pin_memory() if pin else dataset[step]
+        return
+    # DataLoader draws a seed that nothing here uses; a generator of its own keeps torch's global state untouched.
+    yield from DataLoader(
+        dataset,
+        batch_size=None,
+        sampler=steps,
+        num_workers=workers,
+        pin_memory=pin,
+        generator=torch.Generator(),
+    )
+
+
+def fixed_patches(dataset: PatchDataset, count: int) -> Iterator[Batch]:
+    """Give the same ``count`` patches at every call, for the validation loss.
+
+    They are the first samples of ``dataset``, which is made from the validation cases, with a fixed seed and
+    without augmentation. Label -1 has become 0, as after the augmentation.
+
+    Args:
+        dataset: gives final patches.
+        count: number of patches; the last batch may hold fewer than the others.
+    """
+    assert dataset.final
+    for step, first in enumerate(range(0, count, dataset.batch_size)):
+        batch = dataset.batch(step, range(min(dataset.batch_size, count - first)))
+        batch.labels.clamp_(min=0)
+        yield batch
