@@ -115,7 +115,7 @@ def test_channels_from_one_colour_file(tmp_path: Path) -> None:
 
 
 def test_missing_channel_names_the_way_out(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="holds 1 channel where 2 are expected.*CASE_0001"):
+    with pytest.raises(DatasetError, match=r"holds 1 channel where 2 are expected.*CASE_0001"):
         read_image([save(tmp_path / "a_0000.nii.gz", volume())], 2)
 
 
@@ -142,6 +142,8 @@ def test_grey_image_stored_as_colour_gives_one_channel(tmp_path: Path) -> None:
     grey = volume(np.uint8, (5, 6))
     file = save(tmp_path / "a.png", np.stack([grey] * 3, axis=-1), vector=True)
     np.testing.assert_array_equal(read_image([file], 1).array[0, 0], grey.astype(np.float32))
+    assert read_image([file]).array.shape[0] == 1
+    assert read_image([file], 3).array.shape[0] == 3
     np.testing.assert_array_equal(read_label(file)[0][0], grey)
 
 
@@ -198,8 +200,6 @@ def test_truncated_files_are_refused(tmp_path: Path, ending: str, compress: bool
     file = save(tmp_path / f"a{ending}", array, compress=compress)
     content = file.read_bytes()
     file.write_bytes(content[: len(content) // 2])
-    if ending == ".jpg":  # a JPEG decoder fills the rest with grey; there is no way to tell from its result
-        pytest.skip("a truncated JPEG decodes")
     with pytest.raises(ImageFileError, match=f"a{ending}: .*(truncated|damaged)"):
         read_image([file])
 
@@ -239,7 +239,7 @@ def test_one_changed_byte_in_a_compressed_file_is_noticed(tmp_path: Path) -> Non
     content = bytearray(file.read_bytes())
     content[len(content) // 2] ^= 0xFF
     file.write_bytes(content)
-    with pytest.raises(ImageFileError, match="damaged|truncated"):
+    with pytest.raises(ImageFileError, match=r"damaged|truncated"):
         read_image([file])
 
 

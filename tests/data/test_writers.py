@@ -57,8 +57,10 @@ def test_lossy_unknown_and_impossible_are_refused(tmp_path: Path) -> None:
             write_label(tmp_path / name, label, FLAT)
     with pytest.raises(ImageFileError, match="start at -1"):
         write_label(tmp_path / "a.png", label - 1, FLAT)
-    with pytest.raises(ImageFileError, match="could not be written"):
+    with pytest.raises(ImageFileError, match="holds one slice"):
         write_label(tmp_path / "a.png", np.zeros((2, 5, 6), dtype=np.int16), SOLID)
+    with pytest.raises(ImageFileError, match="could not be written"):
+        write_label(tmp_path / "a.bmp", label.astype(np.int32) + 70000, FLAT)
     assert not list(tmp_path.iterdir())
 
 

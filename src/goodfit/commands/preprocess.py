@@ -15,12 +15,13 @@ from goodfit.training.run_folder import locked
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from goodfit.planning.plan import ConfigurationName
     from goodfit.preprocessing.store import Store
 
 
 def fill_store(
-    prepared: Prepared, observer: Observer, configurations: Sequence[str], workers: int | None = None
-) -> dict[str, Store]:
+    prepared: Prepared, observer: Observer, configurations: Sequence[ConfigurationName], workers: int | None = None
+) -> dict[ConfigurationName, Store]:
     """Preprocess what is not in the store yet; the caller holds the lock of the cache.
 
     Raises:
@@ -33,16 +34,15 @@ def fill_store(
     # too, so that a user who edits splits.json does not preprocess again.
     known = {case.name for case in prepared.dataset.cases}
     names += [name for name in prepared.split.test if name in known]
-    stores = preprocess_dataset(
+    return preprocess_dataset(
         prepared.dataset,
         prepared.plan,
         prepared.cache / "preprocessed",
         cases=names,
-        configurations=list(configurations),
+        configurations=configurations,
         workers=workers,
         on_progress=observer.advance,
     )
-    return dict(stores)
 
 
 def preprocess(
@@ -79,10 +79,12 @@ def preprocess(
     target = aim(dataset, run, fresh=fresh, settings=settings, **options)
     with locked(target.run.path, "run"), locked(target.cache, "dataset's cache"):
         prepared = prepare(target, observer, measure=target.settings.budget.time is not None, started=started)
-        chosen = list(configurations or [prepared.plan.configuration])
-        unknown = sorted(set(chosen) - set(prepared.plan.configurations))
+        planned = prepared.plan.configurations
+        asked = configurations or [prepared.plan.configuration]
+        unknown = sorted(set(asked) - set(planned))
         if unknown:
-            known = ", ".join(prepared.plan.configurations)
-            raise SettingsError(f"configuration {', '.join(unknown)} is not in the plan, which has: {known}.")
-        stores = fill_store(prepared, observer, chosen)
+            raise SettingsError(
+                f"configuration {', '.join(unknown)} is not in the plan, which has: {', '.join(planned)}."
+            )
+        stores = fill_store(prepared, observer, [name for name in planned if name in asked])
     return {name: store.folder for name, store in stores.items()}

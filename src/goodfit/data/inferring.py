@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+_CASES_READ = 5
+
 
 def infer_labels(files: Sequence[Path], root: Path) -> Labels:
     """Read label files for the values they hold; the classes are named after them ("1", "2", ...).
@@ -44,17 +46,24 @@ def infer_labels(files: Sequence[Path], root: Path) -> Labels:
 
 
 def infer_channels(cases: Sequence[tuple[Path, ...]]) -> tuple[str, ...]:
-    """Name the channels of the first case that can be read: R, G, B for colour images, else their numbers.
+    """Name the channels after those of the first few cases: R, G, B for colour images, else their numbers.
+
+    Several cases are read, since a grey image may be found among colour images.
 
     Raises:
         DatasetError: none can be read; with the reason for the first.
     """
+    counts: list[int] = []
     reason: DatasetError | None = None
     for files in cases:
         try:
-            count = read_image(files).array.shape[0]
+            counts.append(read_image(files).array.shape[0])
         except DatasetError as error:
             reason = reason or error
-            continue
-        return ("R", "G", "B") if count == 3 and len(files) == 1 else tuple(str(index) for index in range(count))
-    raise reason or DatasetError("there is no image to read.")
+        if len(counts) == _CASES_READ:
+            break
+    if not counts:
+        raise reason or DatasetError("there is no image to read.")
+    if max(counts) == 3 and all(len(files) == 1 for files in cases):
+        return ("R", "G", "B")
+    return tuple(str(index) for index in range(max(counts)))

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 
 from goodfit.data.formats import list_images, stem_of
 from goodfit.data.problems import Problem
-from goodfit.data.wording import counted, some
-from goodfit.errors import DatasetError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -123,32 +121,6 @@ def match_folders(
         remedy = f"Add its image to {images}, or remove the label."
         problems.append(_error(name, root, file, "there is no image for this label", remedy))
     return found, problems
-
-
-def find_images(folder: Path, channels: int, ending: str | None = None) -> dict[str, tuple[Path, ...]]:
-    """List the cases of a folder of images without labels, as for prediction.
-
-    Args:
-        folder: holds CASE_0000.ext, CASE_0001.ext, ... or CASE.ext.
-        channels: how many channels each case needs; one file may hold several by itself.
-        ending: only files with this ending; None takes every supported one.
-
-    Returns:
-        Case name -> its files in channel order; at least one case.
-
-    Raises:
-        DatasetError: the folder is missing or holds no images, or channel files are missing; names the cases.
-    """
-    if not folder.is_dir():
-        raise DatasetError(f"{folder}: there is no such folder.")
-    cases = group_images(list_images(folder, ending), ending)
-    if not cases:
-        raise DatasetError(f"{folder}: there are no image files{f' ending in {ending}' if ending else ''}.")
-    gaps = {name: channel_gaps(name, files, ending, channels) for name, files in cases.items()}
-    wrong = [f"{name} ({gap})" for name, gap in gaps.items() if gap]
-    if wrong:
-        raise DatasetError(f"{folder}: {some(wrong)}. Each case needs {counted(channels, 'channel')}.")
-    return {name: tuple(files) for name, files in cases.items()}
 
 
 def listed_files(

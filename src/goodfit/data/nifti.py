@@ -165,7 +165,10 @@ def _quaternion_affine(content: bytes, order: str) -> Array:
     """The affine of the qform, (3, 4) (nifti1.h: method 2)."""
     pixdim = struct.unpack_from(f"{order}4f", content, 76)
     b, c, d, *origin = struct.unpack_from(f"{order}6f", content, 256)
-    a = np.sqrt(max(0.0, 1.0 - (b * b + c * c + d * d)))
+    square = b * b + c * c + d * d
+    if 1.0 - square < 1e-7:  # half a turn: a is rounding only
+        b, c, d = (value / np.sqrt(square) for value in (b, c, d))
+    a = np.sqrt(max(0.0, 1.0 - square)) if 1.0 - square >= 1e-7 else 0.0
     rotation = np.array(
         [
             [a * a + b * b - c * c - d * d, 2 * (b * c - a * d), 2 * (b * d + a * c)],

@@ -18,6 +18,7 @@ from goodfit.data.formats import (
 )
 from goodfit.data.geometry import FLAT_SPACING, Geometry, Image
 from goodfit.data.nifti import read_nifti
+from goodfit.data.photos import require_whole_photo
 from goodfit.data.tiff import require_whole_tiff
 from goodfit.data.writers import write_label, write_probabilities
 from goodfit.errors import DatasetError, ImageFileError
@@ -47,7 +48,7 @@ def read_image(files: Sequence[Path], channels: int | None = None) -> Image:
 
     Several files hold one channel each. A single file may hold several (RGB, vector images); its alpha channel
     is dropped where it is constant or where ``channels`` leaves no room for it, and a grey image stored as RGB
-    gives one channel where one is expected.
+    gives one channel unless three are expected.
 
     Args:
         files: one file per channel in channel order, or one file with all channels.
@@ -126,7 +127,7 @@ def _as_integers(array: Array, file: Path) -> npt.NDArray[np.int16] | npt.NDArra
         array = array.astype(np.uint8)
     if not np.issubdtype(array.dtype, np.integer):
         rounded = np.rint(array)
-        wrong = ~np.isfinite(array) | (np.abs(array - rounded) > 1e-4)
+        wrong = ~np.isclose(array, rounded, rtol=0, atol=1e-4) | np.isinf(array)
         if wrong.any():
             example = array[wrong][0]
             raise ImageFileError(
@@ -158,6 +159,8 @@ def _read(file: Path) -> tuple[Array, Geometry]:
         return content.array, content.geometry or _itk(file)[1]
     if kind in TIFF_ENDINGS:
         require_whole_tiff(file)
+    if kind in PHOTO_ENDINGS:
+        require_whole_photo(file)
     array, geometry = _itk(file)
     if kind in PHOTO_ENDINGS or (kind in TIFF_ENDINGS and geometry.dims == 2):
         # Resolution tags of photographs are no physical size (nnU-Net: NaturalImage2DIO gives spacing 1).
@@ -193,10 +196,12 @@ def _pick_channels(array: Array, channels: int | None, file: Path) -> Array:
     found = array.shape[0]
     if found in (2, 4) and found != channels:
         array = _drop_constant_alpha(array) if channels is None else array[: found - 1]
-    if channels is None or array.shape[0] == channels:
+    if array.shape[0] == channels:
         return array
-    if channels == 1 and _all_equal(array):
+    if channels in (None, 1) and array.shape[0] == 3 and _all_equal(array):
         return array[:1]
+    if channels is None:
+        return array
     way_out = "Make channel_names in dataset.json and the image files agree."
     if found == 1:
         way_out = "Add a file for each further channel (CASE_0001, ...), or mend channel_names in dataset.json."

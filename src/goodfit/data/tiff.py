@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 _OFFSETS = (273, 324)  # StripOffsets, TileOffsets
 _LENGTHS = (279, 325)  # StripByteCounts, TileByteCounts
 _FORMATS = {3: "H", 4: "I", 16: "Q"}
+_VALUE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 
 
 def require_whole_tiff(file: Path) -> None:
@@ -56,8 +57,11 @@ def _check_page(stream: BinaryIO, page: int, mark: str, big: bool, size: int) ->
     entries = [_unpack(stream, mark + entry) for _ in range(count)]
     following: int = _unpack(stream, mark + word)[0]
     for tag, kind, values, inline in entries:
+        needed = _VALUE_BYTES.get(kind, 0) * values
+        if needed > len(inline) and struct.unpack(mark + word, inline)[0] + needed > size:
+            raise EOFError
         if tag in (*_OFFSETS, *_LENGTHS) and kind in _FORMATS:
-            numbers = _numbers(stream, f"{mark}{values}{_FORMATS[kind]}", inline, mark + word, size)
+            numbers = _numbers(stream, f"{mark}{values}{_FORMATS[kind]}", inline, mark + word)
             if tag in _OFFSETS:
                 offsets = numbers
             else:
@@ -67,11 +71,8 @@ def _check_page(stream: BinaryIO, page: int, mark: str, big: bool, size: int) ->
     return following
 
 
-def _numbers(stream: BinaryIO, layout: str, inline: bytes, pointer: str, size: int) -> tuple[int, ...]:
-    needed = struct.calcsize(layout)
-    if needed > size:
-        raise EOFError
-    if needed <= len(inline):
+def _numbers(stream: BinaryIO, layout: str, inline: bytes, pointer: str) -> tuple[int, ...]:
+    if struct.calcsize(layout) <= len(inline):
         return struct.unpack_from(layout, inline)
     stream.seek(struct.unpack(pointer, inline)[0], os.SEEK_SET)
     return _unpack(stream, layout)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from goodfit.data.formats import LOSSY_ENDINGS, ending_of, supported_endings
+from goodfit.data.formats import LOSSY_ENDINGS, PHOTO_ENDINGS, ending_of, supported_endings
 from goodfit.errors import ImageFileError
 from goodfit.files import replacing
 
@@ -37,6 +37,8 @@ def write_label(file: Path, label: npt.NDArray[Any], geometry: Geometry) -> None
     if not ending or ending in LOSSY_ENDINGS:
         usable = ", ".join(known for known in supported_endings() if known not in LOSSY_ENDINGS)
         raise ImageFileError(f"{file}: labels cannot be written in this format. Choose one of {usable}.")
+    if ending in PHOTO_ENDINGS and geometry.dims == 3:
+        raise ImageFileError(f"{file}: {ending} holds one slice, not a volume. Choose a volume format such as .nii.gz.")
     low, high = (int(label.min()), int(label.max())) if label.size else (0, 0)
     if low < 0:
         raise ImageFileError(f"{file}: label values start at {low}; only values from 0 up can be written.")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from goodfit.errors import DatasetError
+from goodfit.preprocessing.crop import bounding_box, box_slices, nonzero_mask
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -20,8 +21,6 @@ MOST_VALUES = 10_000
 FEWEST_VALUES = 256
 ALL_VALUES = 20_000_000
 """Foreground intensities kept of the whole dataset, about (nnU-Net draws 10^8 at random)."""
-
-Box = tuple[slice, slice, slice]
 
 
 @dataclass(frozen=True)
@@ -74,21 +73,6 @@ def values_per_case(cases: int) -> int:
     return max(FEWEST_VALUES, min(MOST_VALUES, ALL_VALUES // max(1, cases)))
 
 
-def nonzero_box(array: npt.NDArray[Any]) -> Box:
-    """Smallest box that holds all voxels where some channel is not zero; the whole image when none is.
-
-    Args:
-        array: (C, Z, Y, X).
-    """
-    mask = (array != 0).any(axis=0)
-    box = []
-    for axis in range(3):
-        others = tuple(other for other in range(3) if other != axis)
-        occupied = np.flatnonzero(mask.any(axis=others))
-        box.append(slice(int(occupied[0]), int(occupied[-1]) + 1) if occupied.size else slice(0, mask.shape[axis]))
-    return box[0], box[1], box[2]
-
-
 def measure_case(
     case: str, image: Image, label: npt.NDArray[np.integer[Any]], *, values: int = MOST_VALUES
 ) -> CaseMeasurement:
@@ -110,7 +94,7 @@ def measure_case(
     shape = image.array.shape[1:]
     if label.shape != shape:
         raise DatasetError(f"{case}: the label has shape {label.shape}, the image {shape}. Both must share one grid.")
-    box = nonzero_box(image.array)
+    box = box_slices(bounding_box(nonzero_mask(image.array)))
     inside = label[box] > 0
     channels = []
     for index, channel in enumerate(image.array):

@@ -94,8 +94,8 @@ def _with_spacing(configuration: Configuration, basis: Basis, spacing: Sequence[
         basis=basis,
         reasons={
             "spacing": reason,
-            "median_shape": f"{wording.size(configuration.median_shape)} at {wording.millimetres(configuration.spacing)}, "
-            "resampled to this spacing",
+            "median_shape": f"{wording.size(configuration.median_shape)} at "
+            f"{wording.millimetres(configuration.spacing)}, resampled to this spacing",
         },
     )
     changed.batch_dice = configuration.batch_dice
@@ -106,7 +106,8 @@ def _with_spacing(configuration: Configuration, basis: Basis, spacing: Sequence[
 def _with_patch(configuration: Configuration, basis: Basis, patch_size: Sequence[int], reason: str) -> Configuration:
     if len(patch_size) != configuration.dims or min(patch_size) < 1:
         raise PlanError(
-            f"patch_size: {list(patch_size)} must be {configuration.dims} positive numbers of voxels for {configuration.name}."
+            f"patch_size: {list(patch_size)} must be {configuration.dims} positive numbers of voxels for "
+            f"{configuration.name}."
         )
     axes = configuration.spacing[-configuration.dims :]
     lower, upper = neighbouring_patches(axes, patch_size)

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 _PLANES = ("sagittal", "coronal", "axial")  # by the patient axis (x, y, z) that the view looks along
 _ANISOTROPIC = 2.0  # voxels this much longer than wide: look along their long axis only
-_LONGER_SIDE = 460  # of the PNG, in pixels
+_SLAB = 1 / 3  # extent of a slab's short axis as a share of the longest
+_LONGER_SIDE = {2: 720, 3: 460}  # of the PNG, in pixels, by the dimensions of the image
 _MARGIN = 0.45  # around the outlined structures, as a share of their extent
 _LEAST_MARGIN = 12  # in voxels
 _WINDOW = (0.5, 99.5)  # percentiles of the intensities shown as black and white
@@ -67,7 +68,7 @@ def case_slices(image: Image, reference: Label, prediction: Label, labels: Label
 
     Returns:
         A 2D image gives one picture; a volume three: the axial, coronal and sagittal slice with the largest area of
-        labels, or three slices along z, where voxels are much longer than wide.
+        labels, or three slices along one axis, where voxels are much longer along it or the volume is a thin slab.
     """
     spacing = image.geometry.spacing
     seen = _labelled(reference, labels) | _labelled(prediction, labels)
@@ -75,10 +76,12 @@ def case_slices(image: Image, reference: Label, prediction: Label, labels: Label
     flips = _upright_flips(image.geometry)
     pictures = []
     for view in choose_views(seen, spacing):
-        shown = [_cut(array, view, flips) for array in (grey, reference, prediction, seen)]
-        rows, columns = [spacing[axis] for axis in range(3) if axis != view.axis]
-        window = _window_around(shown[3])
-        picture = _draw(*(array[window] for array in shown[:3]), labels, aspect=rows / columns)
+        window = _window_around(_cut(seen, view, flips))
+        ground, expected, predicted = (_cut(array, view, flips)[window] for array in (grey, reference, prediction))
+        rows, columns = (spacing[axis] for axis in range(3) if axis != view.axis)
+        picture = _draw(
+            ground, expected, predicted, labels, aspect=rows / columns, longer_side=_LONGER_SIDE[image.geometry.dims]
+        )
         pictures.append(Slice(_caption(view, image), *picture))
     return pictures
 
@@ -92,12 +95,14 @@ def choose_views(seen: NDArray[np.bool_], spacing: Sequence[float]) -> list[View
     """
     if seen.shape[0] == 1:
         return [View(0, 0)]
-    long = int(np.argmax(spacing))
-    if spacing[long] >= _ANISOTROPIC * min(spacing):
-        found = np.flatnonzero(_areas(seen, long))
+    extents = np.multiply(seen.shape, spacing)
+    only = int(np.argmax(spacing)) if max(spacing) >= _ANISOTROPIC * min(spacing) else int(np.argmin(extents))
+    if spacing[only] >= _ANISOTROPIC * min(spacing) or extents[only] < _SLAB * max(extents):
+        found = np.flatnonzero(_areas(seen, only))
         if not found.size:
-            return [View(long, seen.shape[long] // 2)]
-        return [View(long, int(found[round(share * (found.size - 1))])) for share in (0.25, 0.5, 0.75)]
+            return [View(only, seen.shape[only] // 2)]
+        indices = dict.fromkeys(int(found[round(share * (found.size - 1))]) for share in (0.25, 0.5, 0.75))
+        return [View(only, index) for index in indices]
     views = []
     for axis in range(3):
         areas = _areas(seen, axis)
@@ -118,8 +123,10 @@ def _areas(seen: NDArray[np.bool_], axis: int) -> NDArray[np.intp]:
 def _displayable(image: Image) -> NDArray[np.float32]:
     """The first channel, (Z, Y, X), or the colours of a photograph, (Z, Y, X, 3)."""
     if image.geometry.dims == 2 and image.array.shape[0] == 3:
-        return np.moveaxis(image.array, 0, -1)
-    return image.array[0]
+        colours: NDArray[np.float32] = np.moveaxis(image.array, 0, -1)
+        return colours
+    first: NDArray[np.float32] = image.array[0]
+    return first
 
 
 def _patient_axis(geometry: Geometry, axis: int) -> tuple[int, float]:
@@ -142,9 +149,8 @@ def _upright_flips(geometry: Geometry) -> tuple[int, ...]:
 
 
 def _cut(array: NDArray[Any], view: View, flips: tuple[int, ...]) -> NDArray[Any]:
-    cut = np.take(array, view.index, axis=view.axis)
-    turned = [axis - (axis > view.axis) for axis in flips if axis != view.axis]
-    return np.flip(cut, turned)
+    cut: NDArray[Any] = np.take(array, view.index, axis=view.axis)
+    return np.flip(cut, tuple(axis - (axis > view.axis) for axis in flips if axis != view.axis))
 
 
 def _window_around(seen: NDArray[np.bool_]) -> tuple[slice, slice]:
@@ -167,14 +173,20 @@ def _caption(view: View, image: Image) -> str:
 
 
 def _draw(
-    grey: NDArray[np.float32], reference: Label, prediction: Label, labels: Labels, *, aspect: float
+    grey: NDArray[np.float32],
+    reference: Label,
+    prediction: Label,
+    labels: Labels,
+    *,
+    aspect: float,
+    longer_side: int,
 ) -> tuple[bytes, int, int]:
     """Draw one slice, (H, W) or (H, W, 3); ``aspect`` is the height of a pixel relative to its width."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     height, width = reference.shape[0] * aspect, float(reference.shape[1])
-    scale = _LONGER_SIDE / max(height, width)
+    scale = longer_side / max(height, width)
     size = max(1, round(width * scale)), max(1, round(height * scale))
     figure = Figure(figsize=(size[0] / 100, size[1] / 100), dpi=100)
     canvas = FigureCanvasAgg(figure)
@@ -182,9 +194,9 @@ def _draw(
     axes.set_axis_off()
     axes.imshow(_windowed(grey), cmap="gray", vmin=0, vmax=1, interpolation="bilinear", aspect="auto")
     for label, dashed in ((reference, False), (prediction, True)):
-        for (name, colour), values in zip(class_colours(labels.names).items(), labels.classes.values(), strict=True):
-            assert name in labels.classes
-            _outline(axes, np.isin(label, values), _tint(colour, 0.55) if dashed else colour, dashed=dashed)
+        for name, colour in class_colours(labels.names).items():
+            mask = np.isin(label, labels.classes[name])
+            _outline(axes, mask, _tint(colour, 0.55) if dashed else colour, dashed=dashed)
     axes.set_xlim(-0.5, reference.shape[1] - 0.5)
     axes.set_ylim(reference.shape[0] - 0.5, -0.5)
     file = io.BytesIO()
@@ -203,7 +215,7 @@ def _outline(axes: Any, mask: NDArray[np.bool_], colour: str, *, dashed: bool) -
         padded,
         levels=[0.5],
         colors=[colour],
-        linewidths=1.5 if dashed else 2.0,
+        linewidths=1.1 if dashed else 1.6,
         linestyles=[(0, (3, 2))] if dashed else ["solid"],
     )
 

@@ -6,7 +6,7 @@ import logging
 import math
 import time
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic
 
 import torch
 
@@ -30,6 +30,7 @@ from goodfit.training.interrupt import StopSignal, catching_signals
 from goodfit.training.metrics_log import MetricsLog
 from goodfit.training.optimizer import build_optimizer
 from goodfit.training.schedule import poly, wsd
+from goodfit.training.task import BatchT
 from goodfit.training.weights import put_weights, weights_of
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ class Report:
     row: dict[str, float | int | str] | None = None
 
 
-class Trainer:
+class Trainer(Generic[BatchT]):
     """One training of one task in one run folder.
 
     Args:
@@ -118,7 +119,7 @@ class Trainer:
 
     def __init__(
         self,
-        task: Task,
+        task: Task[BatchT],
         training: Training,
         control: ControllerSettings,
         run: RunFolder,

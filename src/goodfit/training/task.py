@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +18,9 @@ class TaskBatch(Protocol):
     def cases(self) -> Sequence[str]:
         """Names of the cases in the batch, for messages."""
         ...
+
+
+BatchT = TypeVar("BatchT", bound=TaskBatch)
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ class ValidationResult:
     seconds: float
 
 
-class Task(Protocol):
+class Task(Protocol[BatchT]):
     """A kind of training: segmentation, instances."""
 
     @property
@@ -48,11 +51,11 @@ class Task(Protocol):
         """Columns that ``validate`` fills, the summary metric first."""
         ...
 
-    def batches(self, first_step: int, last_step: int) -> Iterator[TaskBatch]:
+    def batches(self, first_step: int, last_step: int) -> Iterator[BatchT]:
         """Yield the batches of steps ``first_step`` to ``last_step - 1``: a pure function of seed and step."""
         ...
 
-    def loss(self, network: nn.Module, batch: TaskBatch, step: int) -> Tensor:
+    def loss(self, network: nn.Module, batch: BatchT, step: int) -> Tensor:
         """Augment, run the network and return the mean loss of the batch as a float32 scalar."""
         ...
 

@@ -59,19 +59,20 @@ def build_network(plan: NetworkPlan, channels: int, outputs: int, dims: int) -> 
     return network.apply(ResidualEncoderUNet.initialize)
 
 
-def _decoder(network: nn.Module) -> UNetDecoder:
-    """Find the decoder, also inside a compiled or distributed wrapper."""
-    return next(module for module in network.modules() if isinstance(module, UNetDecoder))
+def _decoders(network: nn.Module) -> list[UNetDecoder]:
+    """Find the decoder, also inside a compiled or distributed wrapper; none in a network of another kind."""
+    return [module for module in network.modules() if isinstance(module, UNetDecoder)]
 
 
 def deep_supervision_enabled(network: nn.Module) -> bool:
     """Whether the network returns a list of outputs."""
-    return bool(_decoder(network).deep_supervision)
+    return any(decoder.deep_supervision for decoder in _decoders(network))
 
 
 def set_deep_supervision(network: nn.Module, enabled: bool) -> None:
     """Choose between a list of outputs, finest first, and the finest alone."""
-    _decoder(network).deep_supervision = enabled
+    for decoder in _decoders(network):
+        decoder.deep_supervision = enabled
 
 
 def deep_supervision_strides(plan: NetworkPlan) -> list[tuple[int, ...]]:

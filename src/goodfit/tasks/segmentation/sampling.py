@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
-from collections import OrderedDict
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -14,8 +12,8 @@ from torch.utils.data import DataLoader, Dataset, get_worker_info
 from goodfit.preprocessing.locations import ANNOTATED
 from goodfit.tasks.segmentation.augmentation.draw import Parameters, draw
 from goodfit.tasks.segmentation.augmentation.spatial import OUTSIDE, centre_window
+from goodfit.tasks.segmentation.case_cache import CaseCache
 from goodfit.tasks.segmentation.positions import (
-    Sliceable,
     choose_start,
     copy_crop,
     is_foreground_position,
@@ -30,35 +28,10 @@ if TYPE_CHECKING:
 
     from goodfit.planning.plan import Configuration
     from goodfit.tasks.segmentation.augmentation.settings import AugmentationSettings
-
-OPEN_CASES = 64
-"""Cases held open at once; each costs up to two file handles."""
+    from goodfit.tasks.segmentation.case_cache import PatchSource, StoredPatches
 
 KEEP_BYTES = 512 * 2**20
 """Memory for whole decompressed cases, shared by all workers."""
-
-
-class StoredPatches(Protocol):
-    """What sampling needs of one stored case."""
-
-    @property
-    def image(self) -> Sliceable:
-        """(C, Z, Y, X) float32."""
-
-    @property
-    def label(self) -> Sliceable:
-        """(1, Z, Y, X), values from -1 to what int16 holds."""
-
-    @property
-    def locations(self) -> Mapping[int, npt.NDArray[np.int32]]:
-        """Class -> (n, 3) voxel coordinates."""
-
-
-class PatchSource(Protocol):
-    """What sampling needs of a store."""
-
-    def case(self, name: str) -> StoredPatches:
-        """Open a case."""
 
 
 @dataclass(frozen=True)
@@ -91,51 +64,6 @@ class Batch:
             images=self.images.to(device, non_blocking=True),
             labels=self.labels.to(device, non_blocking=True),
         )
-
-
-@dataclass(frozen=True)
-class _KeptCase:
-    """A case in memory."""
-
-    image: npt.NDArray[np.float32]
-    label: npt.NDArray[np.int16]
-    locations: Mapping[int, npt.NDArray[np.int32]]
-
-
-class CaseCache:
-    """Keeps cases open, and decompressed as long as there is room.
-
-    Cases come in shuffled passes, each as often as any other. So what once was decompressed stays: making
-    room for the newest case would throw out one that is needed as soon.
-    """
-
-    def __init__(self, store: PatchSource, keep_bytes: int, open_cases: int = OPEN_CASES) -> None:
-        self._store = store
-        self._room = keep_bytes
-        self._open_cases = open_cases
-        self._kept: dict[str, _KeptCase] = {}
-        self._open: OrderedDict[str, StoredPatches] = OrderedDict()
-
-    def case(self, name: str) -> StoredPatches:
-        """Give a case, from memory where it is kept."""
-        if name in self._kept:
-            return self._kept[name]
-        if name in self._open:
-            self._open.move_to_end(name)
-            return self._open[name]
-        case = self._store.case(name)
-        size = math.prod(case.image.shape) * 4 + math.prod(case.label.shape) * 2
-        size += sum(voxels.nbytes for voxels in case.locations.values()) if size <= self._room else 0
-        if size <= self._room:
-            self._room -= size
-            image = np.asarray(case.image[...], dtype=np.float32)
-            label = np.asarray(case.label[...], dtype=np.int16)
-            self._kept[name] = _KeptCase(image, label, case.locations)
-            return self._kept[name]
-        self._open[name] = case
-        if len(self._open) > self._open_cases:
-            self._open.popitem(last=False)
-        return case
 
 
 class PatchDataset(Dataset[Batch]):

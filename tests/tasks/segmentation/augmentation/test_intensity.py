@@ -101,7 +101,9 @@ def test_blur_of_an_axis_shorter_than_the_kernel() -> None:
 def coarsened(line: np.ndarray, share: float) -> np.ndarray:
     size = len(line)
     small = round(size * share)
-    kept = line[np.floor((np.arange(small) + 0.5) * size / small).astype(int)]
+    # single precision as in torch, for the places that fall between two voxels
+    centres = np.arange(small, dtype=np.float32) + np.float32(0.5)
+    kept = line[np.floor(centres * np.float32(size / small)).astype(int)]
     return np.interp((np.arange(size) + 0.5) * small / size - 0.5, np.arange(small), kept)
 
 

@@ -1,0 +1,255 @@
+"""Tests of the batches: a pure function of (seed, step, position), whatever the number of workers."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import pickle
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import blosc2
+import numpy as np
+import pytest
+import torch
+
+from goodfit.planning.plan import Configuration, NetworkPlan
+from goodfit.preprocessing.locations import ANNOTATED
+from goodfit.tasks.segmentation.augmentation import apply, augmentation_settings
+from goodfit.tasks.segmentation.positions import choose_start, copy_crop
+from goodfit.tasks.segmentation.sampling import Batch, PatchDataset, fixed_patches, training_loader
+from goodfit.tasks.segmentation.streams import Purpose, stream
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NAMES = tuple(f"case_{number}" for number in range(7))
+
+
+@dataclass(frozen=True)
+class MemoryCase:
+    image: Any
+    label: Any
+    locations: dict[int, np.ndarray]
+
+
+@dataclass
+class MemoryStore:
+    cases: dict[str, MemoryCase]
+    opened: Counter[str] = dataclasses.field(default_factory=Counter)
+
+    def case(self, name: str) -> MemoryCase:
+        self.opened[name] += 1
+        return self.cases[name]
+
+
+@dataclass(frozen=True)
+class FileStore:
+    folder: Path
+    locations: dict[str, dict[int, np.ndarray]]
+
+    def case(self, name: str) -> MemoryCase:
+        paths = [self.folder / f"{name}{ending}.b2nd" for ending in ("", "_seg")]
+        image, label = (blosc2.open(str(path), mode="r", mmap_mode="r") for path in paths)
+        return MemoryCase(image, label, self.locations[name])
+
+
+def make_case(seed: int, channels: int = 2) -> MemoryCase:
+    generator = np.random.default_rng(seed)
+    shape = tuple(generator.integers(7, 15, size=3))
+    label = np.zeros((1, *shape), dtype=np.int8)
+    low = [int(generator.integers(0, length - 3)) for length in shape]
+    label[0, low[0] : low[0] + 3, low[1] : low[1] + 3, low[2] : low[2] + 3] = 1
+    label[0, 0] = -1
+    image = generator.standard_normal((channels, *shape)).astype(np.float32)
+    return MemoryCase(image, label, {1: np.argwhere(label[0] == 1).astype(np.int32)})
+
+
+@pytest.fixture
+def store() -> MemoryStore:
+    return MemoryStore({name: make_case(number) for number, name in enumerate(NAMES)})
+
+
+def configuration(patch: tuple[int, ...] = (8, 6, 10), batch_size: int = 4) -> Configuration:
+    network = NetworkPlan(
+        architecture="plain_unet",
+        features=[8],
+        kernel_sizes=[[3] * len(patch)],
+        strides=[[1] * len(patch)],
+        encoder_blocks=[2],
+        decoder_blocks=[],
+    )
+    return Configuration(
+        name="2d" if len(patch) == 2 else "3d_fullres",
+        spacing=[1.0, 1.0, 1.0],
+        median_shape=[10.0, 10.0, 10.0],
+        patch_size=list(patch),
+        batch_size=batch_size,
+        batch_dice=False,
+        network=network,
+    )
+
+
+def dataset(store: Any, patch: tuple[int, ...] = (8, 6, 10), seed: int = 3, **options: Any) -> PatchDataset:
+    plan = configuration(patch)
+    return PatchDataset(store, NAMES, plan, seed=seed, augmentation=augmentation_settings(plan), **options)
+
+
+def assert_equal(first: Batch, second: Batch) -> None:
+    assert (first.step, first.cases, first.parameters) == (second.step, second.cases, second.parameters)
+    assert torch.equal(first.images, second.images)
+    assert torch.equal(first.labels, second.labels)
+
+
+@pytest.mark.parametrize("patch", [(8, 6, 10), (8, 6)])
+def test_shapes_and_types(store: MemoryStore, patch: tuple[int, ...]) -> None:
+    batch = dataset(store, patch)[0]
+    initial = augmentation_settings(configuration(patch)).initial_patch_size
+    assert batch.images.shape == (4, 2, *initial)
+    assert batch.labels.shape == (4, 1, *initial)
+    assert (batch.images.dtype, batch.labels.dtype) == (torch.float32, torch.int16)
+    assert batch.parameters is not None
+    images, labels = apply(batch.images, batch.labels, batch.parameters)
+    assert images.shape == (4, 2, *patch)
+    assert labels.shape == (4, 1, *patch)
+
+
+def test_a_batch_depends_on_seed_and_step_only(store: MemoryStore) -> None:
+    first, second = dataset(store), dataset(store)
+    forwards = [first[step] for step in range(8)]
+    for step in reversed(range(8)):
+        assert_equal(second[step], forwards[step])
+    assert not torch.equal(dataset(store, seed=4)[0].images, forwards[0].images)
+    assert not torch.equal(forwards[0].images, forwards[1].images)
+
+
+def test_every_case_is_seen_equally_often(store: MemoryStore) -> None:
+    names = [name for step in range(7) for name in dataset(store)[step].cases]
+    passes = [tuple(names[first : first + 7]) for first in range(0, 28, 7)]
+    assert all(sorted(names) == sorted(NAMES) for names in passes)
+    assert len(set(passes)) > 1
+
+
+def test_a_batch_larger_than_the_dataset(store: MemoryStore) -> None:
+    batch = dataset(store, batch_size=21)[2]
+    assert Counter(batch.cases) == dict.fromkeys(NAMES, 3)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_loader_gives_the_same_bits_with_any_workers(tmp_path: Path, store: MemoryStore, workers: int) -> None:
+    for name, case in store.cases.items():
+        for ending, array in (("", case.image), ("_seg", case.label)):
+            blosc2.asarray(np.ascontiguousarray(array), urlpath=str(tmp_path / f"{name}{ending}.b2nd"), mode="w")
+    files = FileStore(tmp_path, {name: case.locations for name, case in store.cases.items()})
+    state = torch.get_rng_state()
+    loaded = list(training_loader(dataset(files, keep_bytes=5000), first_step=2, last_step=9, workers=workers))
+    assert torch.equal(torch.get_rng_state(), state)
+    assert [batch.step for batch in loaded] == list(range(2, 9))
+    for batch in loaded:
+        assert_equal(batch, dataset(store)[batch.step])
+
+
+def test_loader_ends_early_and_begins_in_the_middle(store: MemoryStore) -> None:
+    loader = training_loader(dataset(store), first_step=0, last_step=10)
+    head = list(itertools.islice(loader, 4))
+    tail = list(training_loader(dataset(store), first_step=4, last_step=6))
+    for step, batch in enumerate(head + tail):
+        assert_equal(batch, dataset(store)[step])
+    assert list(training_loader(dataset(store), first_step=6, last_step=6)) == []
+
+
+@pytest.mark.parametrize("patch", [(8, 6, 10), (8, 6)])
+def test_margins_left_empty_do_not_matter(store: MemoryStore, patch: tuple[int, ...]) -> None:
+    settings = augmentation_settings(configuration(patch))
+    flat = (1,) * (3 - len(patch))
+    size, final = flat + settings.initial_patch_size, flat + patch
+    at_rest = 0
+    for step in range(6):
+        batch = dataset(store, patch, oversample=0.0)[step]
+        assert batch.parameters is not None
+        images = torch.zeros(4, 2, *size)
+        labels = torch.full((4, 1, *size), -1, dtype=torch.int16)
+        for position, name in enumerate(batch.cases):
+            case = store.cases[name]
+            generator = stream(Purpose.PATCH_POSITION, 3, step * 4 + position)
+            start = choose_start(generator, case.image.shape[1:], size, final, {})
+            copy_crop(case.image, start, images[position].numpy())
+            copy_crop(case.label, start, labels[position].numpy())
+            at_rest += not batch.parameters.samples[position].moves
+        wanted = apply(images.view_as(batch.images), labels.view_as(batch.labels), batch.parameters)
+        given = apply(batch.images, batch.labels, batch.parameters)
+        assert torch.equal(given[0], wanted[0])
+        assert torch.equal(given[1], wanted[1])
+    assert 0 < at_rest < 24
+
+
+@pytest.mark.parametrize("patch", [(5, 5, 5), (5, 5)])
+def test_foreground_positions_show_foreground(store: MemoryStore, patch: tuple[int, ...]) -> None:
+    plan = configuration(patch)
+    patches = PatchDataset(store, NAMES, plan, seed=0)
+    shown = [[(label == 1).any().item() for label in patches[step].labels] for step in range(40)]
+    assert all(row[3] for row in shown)
+    assert not all(row[0] for row in shown)
+    everywhere = PatchDataset(store, NAMES, plan, seed=0, oversample=1.0)
+    assert all((label == 1).any() for step in range(20) for label in everywhere[step].labels)
+
+
+def test_a_slice_of_a_volume_is_a_real_slice(store: MemoryStore) -> None:
+    # The patch is larger than any case, which lies in its middle, give or take half a voxel.
+    patches = PatchDataset(store, NAMES, configuration((30, 30)), seed=0, oversample=0.0)
+    for step in range(10):
+        batch = patches[step]
+        for image, name in zip(batch.images, batch.cases, strict=True):
+            source = torch.from_numpy(store.cases[name].image)
+            height, width = source.shape[2:]
+            tops, lefts = ({(30 - length) // 2, (31 - length) // 2} for length in (height, width))
+            shown = [image[:, y : y + height, x : x + width] for y, x in itertools.product(tops, lefts)]
+            assert any(torch.equal(part, source[:, z]) for part in shown for z in range(source.shape[1]))
+            assert torch.count_nonzero(image) == torch.count_nonzero(source[:, 0])
+
+
+def test_annotated_only(store: MemoryStore) -> None:
+    place = np.array([[3, 3, 3]], dtype=np.int32)
+    cases = {
+        name: dataclasses.replace(case, locations={**case.locations, ANNOTATED: place})
+        for name, case in store.cases.items()
+    }
+    plan = configuration((3, 3, 3))
+    for batch in (PatchDataset(MemoryStore(cases), NAMES, plan, seed=0, annotated_only=True)[step] for step in (0, 1)):
+        for image, name in list(zip(batch.images, batch.cases, strict=True))[:3]:
+            assert torch.equal(image, torch.from_numpy(cases[name].image[:, 2:5, 2:5, 2:5]))
+
+
+def test_fixed_patches_are_the_same_every_time(store: MemoryStore) -> None:
+    patches = PatchDataset(store, NAMES, configuration(), seed=0)
+    first, second = (list(fixed_patches(patches, 10)) for _ in range(2))
+    assert [len(batch.cases) for batch in first] == [4, 4, 2]
+    for one, other in zip(first, second, strict=True):
+        assert_equal(one, other)
+        assert one.images.shape[2:] == (8, 6, 10)
+        assert one.labels.min() == 0
+    # All cases once before any comes twice.
+    assert len({name for batch in first for name in batch.cases[: len(batch.cases)]}) == 7
+
+
+def test_kept_cases_are_read_once_and_give_the_same(store: MemoryStore) -> None:
+    kept = dataset(store)
+    batches = [kept[step] for step in range(6)]
+    assert store.opened == dict.fromkeys(NAMES, 1)
+    reading = dataset(store, keep_bytes=0)
+    for step, batch in enumerate(batches):
+        assert_equal(reading[step], batch)
+
+
+def test_a_worker_does_not_get_the_open_cases(store: MemoryStore) -> None:
+    patches = dataset(store)
+    before = len(pickle.dumps(patches))
+    batch = patches[0]
+    assert len(pickle.dumps(patches)) < before + 1000
+    assert_equal(pickle.loads(pickle.dumps(patches))[0], batch)
+
+
+def test_no_cases(store: MemoryStore) -> None:
+    with pytest.raises(ValueError, match="no case"):
+        PatchDataset(store, [], configuration(), seed=0)
