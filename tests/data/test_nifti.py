@@ -41,7 +41,7 @@ def assert_as_itk(file: Path) -> None:
         assert mine.geometry.direction == pytest.approx(geometry.direction, abs=1e-5)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(st.floats(-1, 1), min_size=4, max_size=4), st.booleans(), st.sampled_from(["both", "qform", "sform"]))
 def test_any_orientation_is_read_as_itk_does(
     tmp_path_factory: pytest.TempPathFactory, quaternion: list[float], mirrored: bool, kept: str
@@ -65,7 +65,8 @@ def test_any_orientation_is_read_as_itk_does(
     assert_as_itk(file)
     result = read_nifti(file)
     assert result is not None
-    assert result.geometry is not None
+    # Close to half a turn the quaternion loses digits, the two disagree and ITK is asked.
+    assert result.geometry is not None or kept == "both"
 
 
 @pytest.mark.parametrize("dtype", ["u1", "i1", "i2", "u2", "i4", "u4", "i8", "u8", "f4", "f8"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from goodfit.errors import GoodfitError
@@ -11,6 +12,9 @@ __all__ = ["main"]
 
 def main() -> None:
     """Run the command line; user errors end with one message and no traceback."""
+    # Threads that wait for each other by spinning make torch several times slower once anything else runs on the
+    # machine. OpenMP reads this when torch is loaded, which is after this line.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from goodfit.cli.app import app
     from goodfit.cli.screen import show_error
 

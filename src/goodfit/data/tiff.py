@@ -39,7 +39,7 @@ def require_whole_tiff(file: Path) -> None:
             while page and page not in seen:
                 seen.add(page)
                 page = _check_page(stream, page, mark, big, size)
-        except (struct.error, EOFError) as error:
+        except (struct.error, EOFError, OverflowError) as error:
             raise ImageFileError(
                 f"{file}: the file is truncated. Copy it anew from its source, or export it again."
             ) from error

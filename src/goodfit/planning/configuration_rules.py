@@ -36,13 +36,16 @@ class FittedPatch:
     reason: str
 
 
-def fit_patch(spacing: Sequence[float], median_shape: Sequence[float], basis: Basis) -> FittedPatch:
+def fit_patch(
+    spacing: Sequence[float], median_shape: Sequence[float], basis: Basis, *, runnable: bool = True
+) -> FittedPatch:
     """Start from ``initial_patch`` and shrink until enough samples fit the budget.
 
     Args:
         spacing: target spacing along the axes of the patch (two or three).
         median_shape: median of the resampled cases along the same axes.
         basis: network family, memory and outputs.
+        runnable: enlarge a patch that is too short to be halved, as it needs to be for a network that can run.
 
     Raises:
         PlanError: not even the smallest patch fits into the memory.
@@ -52,7 +55,7 @@ def fit_patch(spacing: Sequence[float], median_shape: Sequence[float], basis: Ba
     topology = derive_topology(spacing, start)
     edge = INITIAL_EDGE[dims]
     reason = f"1 / spacing as large as {wording.size([edge] * dims)}, cut to the median shape: {wording.size(start)}"
-    if topology.stages == 1:
+    if topology.stages == 1 and runnable:
         topology = derive_topology(spacing, smallest_patch(spacing, start))
         reason += "; enlarged, since a U-Net must halve it at least once"
     reason += f"; rounded up to {wording.size(topology.patch_size)}, which the strides divide"

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, NamedTuple
 
 from goodfit.planning import wording
-from goodfit.planning.configuration_rules import plan_configuration
+from goodfit.planning.configuration_rules import fit_patch, plan_configuration
 
 if TYPE_CHECKING:
     from goodfit.planning.feature_map_budget import Basis
@@ -30,45 +30,45 @@ class LowResolution(NamedTuple):
 
 
 def plan_lowres(fullres: Configuration, basis: Basis) -> LowResolution:
-    """Coarsen the spacing until a patch covers a quarter of the median case, if it does not do so already."""
+    """Coarsen the spacing until a patch covers a quarter of the median case, if it does not do so already.
+
+    nnU-Net: median voxels at the coarser spacing are not rounded for this comparison, the median shape is.
+    """
     full_voxels = math.prod(fullres.median_shape)
     covered = math.prod(fullres.patch_size) / full_voxels
+    why = f"a 3d_fullres patch covers {100 * covered:.2g} % of the median case"
     if covered >= COVERED_SHARE:
-        return LowResolution(
-            None, f"a 3d_fullres patch covers {100 * covered:.0f} % of the median case: no 3d_lowres needed"
-        )
-    spacing = list(fullres.spacing)
-    lowres: Configuration | None = None
-    voxels = full_voxels
-    share = covered
+        return LowResolution(None, f"{why}: no 3d_lowres needed")
+    spacing, share, voxels = list(fullres.spacing), covered, full_voxels
+    rounded = [round(edge) for edge in fullres.median_shape]
     while share < COVERED_SHARE:
         spacing = _coarser(spacing)
         shape = [
             old / new * edge for old, new, edge in zip(fullres.spacing, spacing, fullres.median_shape, strict=True)
         ]
         voxels = math.prod(shape)
-        lowres = plan_configuration(
-            "3d_lowres",
-            spacing=spacing,
-            median_shape=[max(1, round(edge)) for edge in shape],
-            dataset_voxels=voxels * basis.cases,
-            basis=basis,
-            reasons={
-                "spacing": f"a 3d_fullres patch covers {100 * covered:.0f} % of the median case; the spacing grew in "
-                "steps of 3 %, finest axes first, until a patch covers 25 %",
-                "median_shape": f"3d_fullres median shape {wording.size(fullres.median_shape)} at this spacing",
-            },
-        )
-        share = math.prod(lowres.patch_size) / voxels
+        rounded = [max(1, round(edge)) for edge in shape]
+        patch = fit_patch(spacing, rounded, basis, runnable=False).topology.patch_size
+        share = math.prod(patch) / voxels
     if full_voxels / voxels < LEAST_GAIN:
         return LowResolution(
             None,
-            f"a 3d_fullres patch covers {100 * covered:.0f} % of the median case, but the spacing at which it covers "
-            f"25 % has only {full_voxels / voxels:.2f} times fewer voxels: no 3d_lowres made",
+            f"{why}, but the spacing at which it covers 25 % leaves only {full_voxels / voxels:.2f} times fewer voxels: "
+            "no 3d_lowres made",
         )
-    assert lowres is not None  # the loop ran: covered < COVERED_SHARE
+    lowres = plan_configuration(
+        "3d_lowres",
+        spacing=spacing,
+        median_shape=rounded,
+        dataset_voxels=voxels * basis.cases,
+        basis=basis,
+        reasons={
+            "spacing": f"{why}; the spacing grew in steps of 3 %, finest axes first, until a patch covers 25 %",
+            "median_shape": f"3d_fullres median shape {wording.size(fullres.median_shape)} at this spacing",
+        },
+    )
     lowres.reasons["batch_dice"] = "not for the low-resolution stage"
-    return LowResolution(lowres, f"a 3d_fullres patch covers only {100 * covered:.0f} % of the median case")
+    return LowResolution(lowres, f"{why} only, so there is a 3d_lowres")
 
 
 def _coarser(spacing: list[float]) -> list[float]:

@@ -35,17 +35,21 @@ def reduced(topology: Topology, spacing: Sequence[float], median_shape: Sequence
     """Shorten the patch by one step along the axis where it covers most of the median shape.
 
     nnU-Net: the step is what the already shortened axis must be a multiple of, so that no allowed size is
-    skipped when a shorter axis is halved less often; among equals the last axis gives way.
+    skipped when a shorter axis is halved less often; among equals the last axis gives way. Where shortening that
+    axis would leave no U-Net, nnU-Net goes on to a network that cannot run; here the next axis gives way.
 
     Returns:
-        The next smaller patch with its topology, or None when it would no longer make a U-Net.
+        The next smaller patch with its topology, or None when every smaller patch is too small for a U-Net.
     """
-    patch = list(topology.patch_size)
-    axis = max(range(len(patch)), key=lambda index: (patch[index] / median_shape[index], index))
-    probe = patch.copy()
-    probe[axis] -= topology.divisors[axis]
-    patch[axis] -= derive_topology(spacing, probe).divisors[axis]
-    if patch[axis] < 1:
-        return None
-    smaller = derive_topology(spacing, patch)
-    return smaller if smaller.stages > 1 else None
+    size = topology.patch_size
+    for axis in sorted(range(len(size)), key=lambda index: (size[index] / median_shape[index], index), reverse=True):
+        patch = list(size)
+        probe = list(size)
+        probe[axis] -= topology.divisors[axis]
+        patch[axis] -= derive_topology(spacing, probe).divisors[axis]
+        if patch[axis] < 1:
+            continue
+        smaller = derive_topology(spacing, patch)
+        if smaller.stages > 1 and math.prod(smaller.patch_size) < math.prod(size):
+            return smaller
+    return None

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 from filelock import FileLock
+from threadpoolctl import threadpool_limits
 
 from goodfit.data.readers import read_image, read_label
 from goodfit.errors import DatasetError, PlanError, ResourceError
@@ -99,7 +100,10 @@ def preprocess_dataset(
             if workers is None:
                 workers = _default_workers(plan)
             wanted = {name: missing[name] for name in todo}
-            _run(dataset, plan, wanted, workers=workers, done=done, on_progress=on_progress)
+            # Each worker multiplies on its own core: a threaded product per worker only makes them wait for each
+            # other (measured: two to three times the processor time for the same wall time).
+            with threadpool_limits(limits=1, user_api="blas"):
+                _run(dataset, plan, wanted, workers=workers, done=done, on_progress=on_progress)
     return {name: target.store for name, target in targets.items()}
 
 

@@ -178,7 +178,7 @@ def chunk_shapes(
     """
     patch = (1,) * (3 - len(patch_size)) + tuple(patch_size)
     chunk = [
-        min(length, math.floor(CHUNK_TO_PATCH * side) if side > 1 else 1)
+        min(length, math.floor(CHUNK_TO_PATCH * side)) if side > 1 else length
         for length, side in zip(shape[1:], patch, strict=True)
     ]
     chunk = _shrink(chunk, patch, CHUNK_BYTES // itemsize)
@@ -234,15 +234,11 @@ def _write_array(path: Path, array: npt.NDArray[Any], patch_size: Sequence[int],
         "nthreads": 1,
         "filters": [blosc2.Filter.SHUFFLE if shuffle else blosc2.Filter.NOFILTER],
     }
-    with replacing(path) as temporary:
-        blosc2.asarray(
-            np.ascontiguousarray(array),
-            urlpath=str(temporary),
-            mode="w",
-            chunks=chunks,
-            blocks=blocks,
-            cparams=settings,
-        )
+    # Built in memory and written at once: appending chunk by chunk to a file takes several times as long.
+    packed = blosc2.asarray(
+        np.ascontiguousarray(array), chunks=chunks, blocks=blocks, cparams=settings, contiguous=True
+    )
+    write_bytes(path, packed.to_cframe())
 
 
 def _open(path: Path) -> blosc2.NDArray:

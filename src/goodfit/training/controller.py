@@ -120,14 +120,15 @@ def planned_cooldown_start(settings: ControllerSettings) -> int:
 
 def next_boundary(settings: ControllerSettings, state: ControllerState) -> int:
     """Step at which the epoch that is running ends."""
-    boundary = (state.step // settings.steps_per_epoch + 1) * settings.steps_per_epoch
-    end = settings.total_steps if state.cooldown is None else state.cooldown.end
-    if state.cooldown is None and settings.cooldown > 0:
-        # The budget's cooldown may begin inside an epoch; the epoch ends there.
-        start = planned_cooldown_start(settings)
-        if state.step < start < boundary:
-            boundary = start
-    return min(boundary, end)
+    length = settings.steps_per_epoch
+    if state.cooldown is not None:
+        done = state.step - state.cooldown.start
+        return min(state.cooldown.start + (done // length + 1) * length, state.cooldown.end)
+    boundary = (state.step // length + 1) * length
+    start = planned_cooldown_start(settings)
+    if state.step < start < boundary:
+        boundary = start  # the budget's cooldown may begin inside an epoch; the epoch ends there
+    return min(boundary, settings.total_steps)
 
 
 def _observe(settings: ControllerSettings, state: ControllerState, metric: float | None) -> ControllerState:

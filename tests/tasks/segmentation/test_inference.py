@@ -83,6 +83,7 @@ def whole_volume(model: nn.Module, image: Tensor, window: SlidingWindow) -> Tens
         ((8, 8, 8), (21, 12, 9), (0, 2), 0.5),
         ((8, 16, 8), (30, 8, 17), (), 0.3),  # smaller than the patch along one axis
         ((8, 8, 8), (5, 6, 7), (), 0.5),  # smaller along all
+        ((8, 8, 8), (7, 7, 8), (), 0.5),  # by one voxel: padded at the end only
         ((8, 8, 8), (5, 16, 9), (), 1.0),
         ((8, 8), (5, 12, 17), (), 0.5),
         ((8, 8), (3, 6, 9), (0, 1), 0.5),
@@ -105,7 +106,7 @@ def test_slabs_are_the_whole_volume_computation(
     torch.testing.assert_close(window.logits(model, image), expected, rtol=1e-4, atol=1e-4)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=200)
 @given(
     st.tuples(st.integers(1, 20), st.integers(1, 20), st.integers(1, 20)),
     st.one_of(

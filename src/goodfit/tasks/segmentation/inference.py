@@ -2,6 +2,9 @@
 
 Tiles are worked through in rows along the first axis. Planes that no later row touches are final and leave the rolling
 buffer. Its size, outputs x (patch + a few rows) x Y x X x 4 bytes, is all that grows with the image.
+
+Written here instead of taken from monai, whose sliding_window_inference holds the logits and weights of the whole
+volume and lays its tiles at other places than nnU-Net.
 """
 
 from __future__ import annotations
@@ -130,8 +133,9 @@ class SlidingWindow:
         with inferring(network):
             tiles = _Tiles(self, network, padded, patch, counts or TileCounts())
             for start, slab in tiles.slabs(axes):
-                # Padding along the first axis means one row of tiles, hence one slab.
-                yield Slab(start, slab[(slice(None), inside[0] if before[0] else slice(None), *inside[1:])])
+                # Padding along the first axis (on either side) means one row of tiles, hence one slab.
+                planes = inside[0] if padded.shape[1] != image.shape[1] else slice(None)
+                yield Slab(start, slab[(slice(None), planes, *inside[1:])])
 
 
 def predict_preprocessed(
