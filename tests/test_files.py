@@ -6,6 +6,7 @@ import errno
 from typing import TYPE_CHECKING
 
 import pytest
+
 from goodfit.errors import DatasetError, ResourceError
 from goodfit.files import read_json, replacing, require_disk_room, write_json, write_text
 

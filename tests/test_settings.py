@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from goodfit.errors import SettingsError
 from goodfit.settings import (
     SHORTCUTS,
@@ -13,8 +16,6 @@ from goodfit.settings import (
     parse_duration,
     parse_size,
 )
-from hypothesis import given
-from hypothesis import strategies as st
 
 
 @pytest.mark.parametrize(

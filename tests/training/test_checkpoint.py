@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
+from torch import nn
+
 from goodfit.errors import RunError
 from goodfit.training.checkpoint import (
     Checkpoint,
@@ -14,7 +16,6 @@ from goodfit.training.checkpoint import (
     put_optimizer_tensors,
     save_checkpoint,
 )
-from torch import nn
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import replace
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from goodfit.training.controller import (
     ControllerSettings,
@@ -14,8 +18,6 @@ from goodfit.training.controller import (
     next_boundary,
     planned_cooldown_start,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 PLAIN = ControllerSettings(
     epochs=60,
@@ -139,7 +141,7 @@ def test_any_run_ends_within_its_budget_and_never_interrupts_a_cooldown(
     control = replace(PLAIN, epochs=epochs, steps_per_epoch=steps, cooldown=cooldown, patience=patience)
     states, _ = run(control, metrics, seconds)
     assert states[-1].step <= control.total_steps
-    for before, after in zip(states, states[1:], strict=False):
+    for before, after in itertools.pairwise(states):
         if before.cooldown is not None:
             assert after.cooldown == before.cooldown
     if states[-1].cooldown is not None:

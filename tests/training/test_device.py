@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+
 from goodfit.errors import SettingsError
 from goodfit.training.device import choose_device, choose_precision
 

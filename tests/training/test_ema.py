@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from goodfit.training.ema import WeightAverage, gamma_of_width
 from torch import nn
+
+from goodfit.training.ema import WeightAverage, gamma_of_width
 
 
 def test_gamma_is_the_papers() -> None:
@@ -46,8 +47,13 @@ def test_the_networks_own_weights_come_back_bit_for_bit_even_after_an_error() ->
     average = WeightAverage(network, 0.05)
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     average.weights["0.weight"].fill_(7.0)
-    with pytest.raises(RuntimeError, match="inside"), average.in_place_of(network):
-        assert torch.equal(network[0].weight, torch.full((3, 3), 7.0))
-        raise RuntimeError("inside")
+
+    def fail_inside() -> None:
+        with average.in_place_of(network):
+            assert torch.equal(network[0].weight, torch.full((3, 3), 7.0))
+            raise RuntimeError("inside")
+
+    with pytest.raises(RuntimeError, match="inside"):
+        fail_inside()
     for name, tensor in network.state_dict().items():
         assert torch.equal(tensor, before[name])

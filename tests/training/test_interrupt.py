@@ -7,6 +7,7 @@ import signal
 import threading
 
 import pytest
+
 from goodfit.training.interrupt import catching_signals
 
 

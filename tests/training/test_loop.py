@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
 from goodfit.errors import RunError
 from goodfit.planning.plan import Training
 from goodfit.training.checkpoint import load_checkpoint
@@ -20,8 +23,6 @@ from goodfit.training.controller import ControllerSettings
 from goodfit.training.loop import Trainer
 from goodfit.training.metrics_log import read_rows
 from goodfit.training.run_folder import RunFolder
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 import pytest
+
 from goodfit.errors import RunError
 from goodfit.training.metrics_log import MetricsLog, read_rows
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from torch import nn
+
 from goodfit.planning.plan import Training
 from goodfit.training.optimizer import build_optimizer
-from torch import nn
 
 
 def network() -> nn.Module:

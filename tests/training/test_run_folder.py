@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+
 from goodfit.errors import RunError
 from goodfit.training.controller import Event
 from goodfit.training.run_folder import RunFolder, environment, locked

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from goodfit.training.schedule import Cooldown, cooldown_factor, poly, warmup_factor, wsd
 from hypothesis import given
 from hypothesis import strategies as st
+
+from goodfit.training.schedule import Cooldown, cooldown_factor, poly, warmup_factor, wsd
 
 
 def test_warmup_rises_linearly_to_one() -> None:
@@ -26,15 +27,17 @@ def test_poly_is_nnunets() -> None:
 
 
 def test_a_run_stopped_in_its_warmup_cools_down_from_where_it_was() -> None:
-    rates = [
-        wsd(step, peak=1.0, warmup_steps=100, cooldown=Cooldown(10, 5), shape="linear") for step in range(8, 15)
-    ]
+    rates = [wsd(step, peak=1.0, warmup_steps=100, cooldown=Cooldown(10, 5), shape="linear") for step in range(8, 15)]
     assert rates == sorted(rates[:2]) + sorted(rates[2:], reverse=True)
     assert max(rates) == 0.1
 
 
 @given(
-    st.integers(0, 500), st.integers(0, 100), st.integers(1, 300), st.integers(1, 200), st.sampled_from(["linear", "1-sqrt"])
+    st.integers(0, 500),
+    st.integers(0, 100),
+    st.integers(1, 300),
+    st.integers(1, 200),
+    st.sampled_from(["linear", "1-sqrt"]),
 )
 def test_rate_stays_between_zero_and_the_peak(step: int, warmup: int, start: int, steps: int, shape: str) -> None:
     rate = wsd(step, peak=0.5, warmup_steps=warmup, cooldown=Cooldown(start, steps), shape=shape)  # type: ignore[arg-type]

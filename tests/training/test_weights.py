@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
+
 from goodfit.errors import RunError
 from goodfit.training.weights import put_weights, weights_of
-from torch import nn
 
 
 class Shared(nn.Module):

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
-from goodfit.training.task import ValidationResult
 from torch import Tensor, nn
+
+from goodfit.training.task import ValidationResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -131,7 +131,9 @@ def preprocess(
     fresh: o.Fresh = False,
     configurations: Annotated[
         str | None,
-        typer.Option("--configurations", "-c", help="Which of the plan's, like 2d,3d_fullres. Default: the chosen one."),
+        typer.Option(
+            "--configurations", "-c", help="Which of the plan's, like 2d,3d_fullres. Default: the chosen one."
+        ),
     ] = None,
     memory: o.Memory = None,
     group_by: o.GroupBy = None,
@@ -351,4 +353,3 @@ def _show_scores(scores: Scores) -> None:
     from goodfit.cli.score_tables import show_scores
 
     show_scores(scores)
-

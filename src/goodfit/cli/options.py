@@ -20,19 +20,25 @@ RunOption = Annotated[
 ]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Start again; what an earlier run left is kept, not used.")]
 Time = Annotated[
-    str | None, typer.Option("--time", help="Time for the whole command, like 10m or 2h30m; the budget is fitted to it.")
+    str | None,
+    typer.Option("--time", help="Time for the whole command, like 10m or 2h30m; the budget is fitted to it."),
 ]
 Epochs = Annotated[int | None, typer.Option("--epochs", help="Largest number of epochs (default 1000).")]
 StepsPerEpoch = Annotated[int | None, typer.Option("--steps-per-epoch", help="Steps of an epoch (default 250).")]
-BatchSize = Annotated[int | None, typer.Option("--batch-size", help="Patches per step, in place of the derived number.")]
+BatchSize = Annotated[
+    int | None, typer.Option("--batch-size", help="Patches per step, in place of the derived number.")
+]
 PatchSize = Annotated[str | None, typer.Option("--patch-size", help="Patch in voxels, like 40x56x40.")]
 Spacing = Annotated[str | None, typer.Option("--spacing", help="Target spacing in mm (z, y, x), like 3x1x1.")]
 ConfigurationOption = Annotated[
-    str | None, typer.Option("--configuration", "-c", help="2d, 3d_fullres or 3d_lowres. Default: chosen from the data.")
+    str | None,
+    typer.Option("--configuration", "-c", help="2d, 3d_fullres or 3d_lowres. Default: chosen from the data."),
 ]
 Memory = Annotated[str | None, typer.Option("--memory", help="Memory that training may use, like 8GB.")]
 Planner = Annotated[str | None, typer.Option("--planner", help="The rules of planning: nnunet.")]
-Network = Annotated[str | None, typer.Option("--network", help="plain (default), resenc, resenc_m, resenc_l, resenc_xl.")]
+Network = Annotated[
+    str | None, typer.Option("--network", help="plain (default), resenc, resenc_m, resenc_l, resenc_xl.")
+]
 Optimizer = Annotated[str | None, typer.Option("--optimizer", help="adamw (default) or sgd.")]
 LearningRate = Annotated[float | None, typer.Option("--learning-rate", help="Peak learning rate.")]
 Schedule = Annotated[

@@ -47,8 +47,6 @@ def show_plan(prepared: Prepared) -> None:
         for name, c in plan.configurations.items()
     ]
     show_table("configurations", ["name", "patch", "batch", "spacing (mm)"], others)
-    console.print(
-        f"split: {len(split.train)} train, {len(split.validation)} validation, {len(split.test)} test cases"
-    )
+    console.print(f"split: {len(split.train)} train, {len(split.validation)} validation, {len(split.test)} test cases")
     for line in describe_budget(plan, len(split.train)):
         console.print(line, markup=False)

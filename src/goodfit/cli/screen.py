@@ -7,8 +7,15 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.logging import RichHandler
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
-from rich.progress import TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
 from goodfit.observer import Observer
@@ -41,7 +48,9 @@ def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]
     """Print a table; numbers are right-aligned, long texts wrap."""
     table = Table(title=title, title_justify="left", title_style="bold")
     for index, name in enumerate(columns):
-        numeric = bool(rows) and all(row[index].replace(".", "", 1).lstrip("-").isdigit() or not row[index] for row in rows)
+        numeric = bool(rows) and all(
+            row[index].replace(".", "", 1).lstrip("-").isdigit() or not row[index] for row in rows
+        )
         table.add_column(name, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*(cell.replace("[", "\\[") for cell in row))

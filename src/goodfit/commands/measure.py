@@ -11,7 +11,6 @@ from goodfit.planning.time_budget import (
     OVERHEAD,
     STEPS_PER_EPOCH,
     candidates,
-    epoch_length,
     fit_to_time,
 )
 from goodfit.tasks.segmentation.step_time import time_step
@@ -126,8 +125,6 @@ def _fit(plan: Plan, settings: Settings, device: torch.device, spent: float) -> 
 def _predict_hours(plan: Plan, device: torch.device) -> Plan:
     seconds = time_step(plan.chosen, plan.data, plan.training, device) * OVERHEAD
     steps = plan.budget.epochs * plan.budget.steps_per_epoch
-    reason = (
-        f"{steps} steps of {seconds:.2f} s (measured here, validation included) take {describe_seconds(steps * seconds)}"
-    )
+    reason = f"{steps} steps of {seconds:.2f} s (measured here, validation included) take {describe_seconds(steps * seconds)}"
     budget = plan.budget.model_copy(update={"reasons": {**plan.budget.reasons, "epochs": reason}})
     return plan.model_copy(update={"budget": budget})

@@ -127,7 +127,11 @@ def prepare(target: Target, observer: Observer, *, measure: bool, started: float
         observer.note(f"{problem.case or problem.file}: {problem.what} {problem.remedy}")
     assert fingerprint is not None, "a dataset without errors has a fingerprint"
     split = make_split(
-        dataset, seed=settings.data.split_seed, fractions=settings.data.fractions, class_presence=result.voxels
+        dataset,
+        seed=settings.data.split_seed,
+        fractions=settings.data.fractions,
+        class_presence=result.voxels,
+        identical=result.identical,
     )
     for warning in split.warnings:
         observer.note(warning)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from goodfit.commands.plan import Prepared, aim, prepare
@@ -14,6 +13,7 @@ from goodfit.training.run_folder import locked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from goodfit.planning.plan import ConfigurationName
     from goodfit.preprocessing.store import Store

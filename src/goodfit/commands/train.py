@@ -5,19 +5,16 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from goodfit.commands.arithmetic import describe_budget
-from goodfit.commands.measure import with_precision
 from goodfit.commands.plan import Prepared, aim, prepare
 from goodfit.commands.predict import predict_test_cases
 from goodfit.commands.preprocess import fill_store
 from goodfit.commands.report import report
 from goodfit.observer import Observer
-from goodfit.planning.plan import save_plan
 from goodfit.tasks.segmentation.task import SegmentationTask
 from goodfit.training.controller import ControllerSettings
 from goodfit.training.device import choose_device, make_room_on
@@ -26,6 +23,7 @@ from goodfit.training.run_folder import RunFolder, environment, locked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from goodfit.preprocessing.store import Store
     from goodfit.tasks.segmentation.evaluation import Scores

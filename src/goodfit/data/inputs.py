@@ -33,10 +33,7 @@ def list_inputs(place: Path, ending: str | None, channels: int) -> list[InputCas
     """
     if not place.exists():
         raise DatasetError(f"{place}: there is no such file or folder. Give a folder of images, or one image.")
-    if place.is_file():
-        files = [place]
-    else:
-        files = list_images(place, ending) or list_images(place)
+    files = [place] if place.is_file() else list_images(place, ending) or list_images(place)
     if not files:
         raise DatasetError(f"{place}: no image is there. Supported are {', '.join(supported_endings())}.")
     cases = group_images(files, ending)

@@ -46,7 +46,8 @@ def choose_batch_size(
     reason = (
         f"feature maps of one patch take {wording.count(values)} values of the "
         f"{wording.count(budget * reference_batch)} that train in {wording.gigabytes(memory)}: {fitting} fit; "
-        f"{100 * largest_share:g} % of the dataset's {wording.count(dataset_voxels)} voxels are {allowed} patches"
+        f"{100 * largest_share:g} % of the dataset's {wording.count(dataset_voxels)} voxels are about "
+        f"{wording.counted(allowed, 'patch')}"
     )
     if min(fitting, allowed) < MIN_BATCH:
         reason += f"; never fewer than {MIN_BATCH}"

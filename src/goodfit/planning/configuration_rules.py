@@ -77,8 +77,8 @@ def fit_patch(
         reductions += 1
     if reductions:
         reason += (
-            f"; shortened {reductions} times, each time along the axis that covers most of the median shape, until the "
-            f"feature maps of {fitting} patches fit into {wording.gigabytes(basis.memory)}"
+            f"; shortened in {wording.counted(reductions, 'step')} along the axis that covers most of the median shape, until "
+            f"the feature maps of {fitting} patches fit into {wording.gigabytes(basis.memory)}"
         )
     else:
         reason += "; it fits at once"

@@ -36,7 +36,8 @@ def plan_lowres(fullres: Configuration, basis: Basis) -> LowResolution:
     """
     full_voxels = math.prod(fullres.median_shape)
     covered = math.prod(fullres.patch_size) / full_voxels
-    why = f"a 3d_fullres patch covers {100 * covered:.2g} % of the median case"
+    part = "the whole median case" if covered >= 1 else f"{wording.percent(covered)} of the median case"
+    why = f"a 3d_fullres patch covers {part}"
     if covered >= COVERED_SHARE:
         return LowResolution(None, f"{why}: no 3d_lowres needed")
     spacing, share, voxels = list(fullres.spacing), covered, full_voxels
@@ -53,8 +54,8 @@ def plan_lowres(fullres: Configuration, basis: Basis) -> LowResolution:
     if full_voxels / voxels < LEAST_GAIN:
         return LowResolution(
             None,
-            f"{why}, but the spacing at which it covers 25 % leaves only {full_voxels / voxels:.2f} times fewer voxels: "
-            "no 3d_lowres made",
+            f"{why}, but where the spacing makes it cover 25 % there are only {full_voxels / voxels:.2f} times fewer "
+            "voxels: no 3d_lowres made",
         )
     lowres = plan_configuration(
         "3d_lowres",

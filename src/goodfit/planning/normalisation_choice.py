@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from goodfit.planning import wording
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -40,7 +42,7 @@ def choose_normalisation(channels: Sequence[str], relative_size: float) -> Norma
     names: list[NormalisationName] = [BY_CHANNEL_NAME.get(channel.casefold(), "zscore") for channel in channels]
     masked = relative_size < MASK_BELOW
     how = ", ".join(f"{channel}: {name}" for channel, name in zip(channels, names, strict=True))
-    share = f"the crop to nonzero voxels leaves {100 * relative_size:.0f} % of the median case"
+    share = f"the crop to nonzero voxels leaves {wording.percent(relative_size)} of the median case"
     if masked:
         mask_reason = f"{share}, less than 75 %: z-scores are taken inside the nonzero mask"
     else:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import ValidationError
 
-from goodfit.errors import PlanError
 from goodfit.planning.feature_map_budget import Basis
 from goodfit.planning.override import override_configuration
 from goodfit.planning.plan import plan_error

@@ -26,6 +26,17 @@ def count(value: float) -> str:
     return f"{value:.3g}"
 
 
+def percent(share: float) -> str:
+    """Write a share as ``13 %``, small ones as ``0.42 %``."""
+    return f"{100 * share:.{0 if share >= 0.01 else 2}f} %"
+
+
+def counted(number: int, noun: str) -> str:
+    """Write ``1 patch`` or ``3 patches``, ``1 time`` or ``2 times``."""
+    ending = "" if number == 1 else "es" if noun.endswith("h") else "s"
+    return f"{number} {noun}{ending}"
+
+
 def gigabytes(value: float) -> str:
     """Write bytes as ``8 GB`` (1 GB = 10^9 bytes)."""
     return f"{value / 1e9:.3g} GB"

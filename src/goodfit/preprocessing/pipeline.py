@@ -165,7 +165,7 @@ def _preprocess_one(case: Case, plan: Plan, targets: Sequence[_Target]) -> None:
         raise DatasetError("this case has no label file, and training needs one.")
     labels = plan.data.labels
     try:
-        image = read_image(case.images)
+        image = read_image(case.images, len(plan.data.channels))
         label, _ = read_label(case.label)
         cropped = crop_and_normalise(image, label, plan.data)
         del image, label

@@ -291,4 +291,4 @@ def test_a_large_volume_leaves_half_of_8_gib_to_the_network(tmp_path: Path) -> N
 
 
 if __name__ == "__main__":
-    print(peak_of_a_large_volume(Path(sys.argv[1])))  # noqa: T201
+    sys.stdout.write(str(peak_of_a_large_volume(Path(sys.argv[1]))))

@@ -1,0 +1,190 @@
+"""The tables and sentences of the report, as text cells."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from goodfit.commands.arithmetic import describe_budget, describe_seconds
+from goodfit.reporting.curves import MEAN_DICE, PHASE_NAMES, column
+from goodfit.tasks.segmentation.scores import OPTIMISTIC, mean, number
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from goodfit.reporting.content import Content
+    from goodfit.tasks.segmentation.scores import Scores
+
+_MOST_CLASSES = 12  # columns of Dice per class; with more classes the table shows the means only
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A figure at the head of the page."""
+
+    label: str
+    value: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell of a sortable table.
+
+    Attributes:
+        text: what is shown.
+        key: what is sorted by; empty for an undefined score, which sorts last.
+        share: 0 to 1 where a bar is drawn behind the text, else None.
+    """
+
+    text: str
+    key: str
+    share: float | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """Header cells and rows; the first column names the row."""
+
+    header: list[str]
+    rows: list[list[Cell]]
+
+
+def verdict(content: Content) -> str:
+    """Where the run stands, in a sentence or two."""
+    if not content.rows:
+        return "No epoch is finished yet."
+    last = content.rows[-1]
+    epochs, steps = int(last["epoch"]), int(float(last.get("step") or 0))
+    done = f"{epochs:,} {'epoch' if epochs == 1 else 'epochs'} ({steps:,} steps)"
+    ended = bool(content.events) and content.events[-1].get("phase") == "done"
+    cause = next((event for event in reversed(content.events) if event.get("phase") == "cooldown"), None)
+    said = str((cause or {}).get("reason", "")).removesuffix(".")
+    why = f" {_capital(said)}." if said else ""
+    if ended:
+        return f"Training is finished after {done}.{why}"
+    if content.record.get("status") == "interrupted":
+        return f"Training was interrupted after {done}; the next call goes on from there.{why}"
+    phase = PHASE_NAMES.get(last.get("phase", ""), last.get("phase", ""))
+    return f"Training has done {done} and is in the phase {phase}.{why}"
+
+
+def tiles(content: Content) -> list[Tile]:
+    """The figures that matter most."""
+    found = []
+    scores = content.scores
+    if scores is not None:
+        note = OPTIMISTIC if scores.optimistic else f"{len(scores.cases)} cases"
+        found.append(Tile(f"{scores.set} Dice", number(scores.mean_dice, 3), note))
+        found.append(Tile(f"{scores.set} HD95", number(scores.mean["hd95"], 2), scores.distance_unit))
+    else:
+        found.append(Tile("test Dice", "–", "not scored yet"))
+    known = [value for value in column(content.rows, MEAN_DICE) if value is not None]
+    if known:
+        found.append(Tile("validation Dice", f"{max(known):.3f}", "highest epoch"))
+    if content.rows:
+        found.append(Tile("epochs", f"{int(content.rows[-1]['epoch']):,}", _steps(content)))
+    seconds = training_seconds(content)
+    if seconds:
+        found.append(Tile("training time", describe_seconds(seconds), "validation included"))
+    return found
+
+
+def training_seconds(content: Content) -> float:
+    """Seconds that the epochs took together."""
+    elapsed = [value for value in column(content.rows, "elapsed_seconds") if value is not None]
+    return max(elapsed) if elapsed else sum(value or 0.0 for value in column(content.rows, "seconds"))
+
+
+def budget_lines(content: Content) -> list[str]:
+    """What was planned, and what the run has used of it."""
+    if content.plan is None:
+        return []
+    lines = [_capital(line) for line in describe_budget(content.plan, max(1, _training_cases(content)))]
+    if content.rows:
+        batch = content.plan.chosen.batch_size
+        steps = int(float(content.rows[-1].get("step") or 0))
+        used = f"Used: {steps:,} steps, {batch * steps:,} samples"
+        seconds = training_seconds(content)
+        if seconds and steps:
+            used += f", {describe_seconds(seconds)} ({1000 * seconds / steps:.0f} ms per step, validation included)"
+        lines.append(used)
+    return lines
+
+
+def split_rows(content: Content) -> list[tuple[str, int, int | None, str]]:
+    """Set, number of cases, number of groups (None where none were given) and what the set is for."""
+    if content.split is None:
+        return []
+    uses = {
+        "train": "the network learns from these",
+        "validation": "decide when to stop and which checkpoint is best",
+        "test": "scored once, at the end; nothing was decided on them",
+    }
+    groups = content.split.groups
+    return [
+        (name, len(cases), len({groups.get(case, case) for case in cases}) if groups else None, uses[name])
+        for name, cases in content.split.sets().items()
+    ]
+
+
+def case_table(scores: Scores) -> Table:
+    """One row per case, the worst first."""
+    classes = list(scores.classes)
+    shown = classes if 1 < len(classes) <= _MOST_CLASSES else []
+    distance = scores.distance_unit
+    header = ["case", "mean Dice", *(f"{name} Dice" for name in shown)]
+    header += ["mean IoU", f"mean HD95 ({distance})", f"surface Dice ({scores.tolerance:g} {distance})"]
+    rows = []
+    for case in sorted(scores.cases, key=lambda name: _last_if_nan(scores.case_dice(name))):
+        per_class = scores.cases[case]
+        metrics = per_class.values()
+        rows.append(
+            [
+                Cell(case, case),
+                _cell(scores.case_dice(case), 3, bar=True),
+                *(_cell(per_class[name].dice, 3, bar=True) for name in shown),
+                _cell(mean(one.iou for one in metrics), 3),
+                _cell(mean(one.hd95 for one in metrics), 2),
+                _cell(mean(one.surface_dice for one in metrics), 3),
+            ]
+        )
+    return Table(header, rows)
+
+
+def environment_rows(record: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Everything run.json says, nested names joined by blanks."""
+    return list(_flat(record, ""))
+
+
+def _flat(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, str]]:
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name} ")
+        elif isinstance(value, list):
+            yield prefix + name, ", ".join(str(item) for item in value)
+        elif value is not None:
+            yield prefix + name, f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _cell(value: float, digits: int, *, bar: bool = False) -> Cell:
+    if math.isnan(value):
+        return Cell("–", "")
+    return Cell(number(value, digits), repr(value), value if bar else None)
+
+
+def _training_cases(content: Content) -> int:
+    return 0 if content.split is None else len(content.split.train)
+
+
+def _steps(content: Content) -> str:
+    return f"{int(float(content.rows[-1].get('step') or 0)):,} steps"
+
+
+def _last_if_nan(value: float) -> tuple[bool, float]:
+    return math.isnan(value), value
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

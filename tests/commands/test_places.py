@@ -1,0 +1,72 @@
+"""Which run folder a call works in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from goodfit.commands.places import cache_folder, choose_run
+from goodfit.data.dataset import Dataset
+from goodfit.data.labels import Labels
+from goodfit.errors import RunError
+from goodfit.training.run_folder import RunFolder
+
+
+@pytest.fixture
+def dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Dataset:
+    monkeypatch.chdir(tmp_path)
+    root = tmp_path / "data" / "Dataset001_Test"
+    root.mkdir(parents=True)
+    return Dataset(root, "a name / with a slash", ("CT",), Labels({"a": (1,)}), ".nii.gz", "nnunet", ())
+
+
+def begun(dataset: Dataset, folder: Path, settings: dict[str, object]) -> Path:
+    RunFolder(folder).update_record(dataset=str(dataset.root.resolve()), settings=settings)
+    return folder
+
+
+def test_a_first_call_makes_a_folder_named_by_dataset_and_time(dataset: Dataset) -> None:
+    run = choose_run(dataset, None, {}, fresh=False)
+    assert run.path.parent == Path("runs/Dataset001_Test")
+    assert cache_folder(dataset, run.path) == Path("runs/Dataset001_Test/cache")
+
+
+def test_the_same_settings_go_on_and_others_begin_anew(dataset: Dataset) -> None:
+    first = begun(dataset, choose_run(dataset, None, {"budget.time": 60.0}, fresh=False).path, {"budget.time": 60.0})
+    assert choose_run(dataset, None, {"budget.time": 60.0}, fresh=False).path == first
+    assert choose_run(dataset, None, {"budget.time": 61.0}, fresh=False).path != first
+    assert choose_run(dataset, None, {"budget.time": 60.0}, fresh=True).path != first
+
+
+def test_a_chosen_folder_keeps_its_cache_inside(dataset: Dataset, tmp_path: Path) -> None:
+    run = choose_run(dataset, tmp_path / "mine", {}, fresh=False)
+    assert cache_folder(dataset, run.path) == tmp_path / "mine" / "cache"
+
+
+def test_other_settings_for_a_chosen_folder_are_refused_by_name(dataset: Dataset, tmp_path: Path) -> None:
+    begun(dataset, tmp_path / "mine", {"budget.epochs": 5})
+    assert choose_run(dataset, tmp_path / "mine", {}, fresh=False).path == tmp_path / "mine"
+    with pytest.raises(RunError, match=r"budget\.epochs=6 \(the run has 5\)"):
+        choose_run(dataset, tmp_path / "mine", {"budget.epochs": 6}, fresh=False)
+
+
+def test_fresh_moves_an_old_run_aside_and_keeps_it(dataset: Dataset, tmp_path: Path) -> None:
+    begun(dataset, tmp_path / "mine", {})
+    choose_run(dataset, tmp_path / "mine", {"budget.epochs": 6}, fresh=True)
+    assert not (tmp_path / "mine").exists()
+    (aside,) = tmp_path.glob("mine-before-*")
+    assert (aside / "run.json").is_file()
+
+
+def test_a_folder_of_something_else_is_left_alone(dataset: Dataset, tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "cat.jpg").touch()
+    with pytest.raises(RunError, match="not empty and is no run folder"):
+        choose_run(dataset, tmp_path / "photos", {}, fresh=False)
+    with pytest.raises(RunError, match="this is a file"):
+        choose_run(dataset, tmp_path / "photos" / "cat.jpg", {}, fresh=False)
+    begun(dataset, tmp_path / "other", {})
+    RunFolder(tmp_path / "other").update_record(dataset="/elsewhere")
+    with pytest.raises(RunError, match="of the dataset /elsewhere"):
+        choose_run(dataset, tmp_path / "other", {}, fresh=False)
