@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-import SimpleITK as sitk
+from SimpleITK import GetImageFromArray, WriteImage
 
 from goodfit.data.geometry import Geometry, Image
 from goodfit.planning.plan import Configuration, Data, IntensityStatistics, NetworkPlan, Plan
@@ -118,9 +118,9 @@ def make_dataset(tmp_path: Path) -> Callable[..., Path]:
             image = random.normal(100, 10, shape).astype(np.float32) + 50 * label
             image[:, :2] = 0
             for folder, array, suffix in (("imagesTr", image, "_0000"), ("labelsTr", label, "")):
-                file = sitk.GetImageFromArray(array)
+                file = GetImageFromArray(array)
                 file.SetSpacing(spacing[::-1])
-                sitk.WriteImage(file, str(root / folder / f"case_{number}{suffix}.nii.gz"))
+                WriteImage(file, str(root / folder / f"case_{number}{suffix}.nii.gz"))
         description = {
             "channel_names": {"0": "MRI"},
             "labels": {"background": 0, "organ": 1, "lesion": 2},

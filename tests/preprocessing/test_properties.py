@@ -38,7 +38,7 @@ def test_spacing_before_is_in_transposed_order() -> None:
     assert _properties((2, 0, 1)).spacing_before == (1.0, 3.0, 2.0)
 
 
-@pytest.mark.parametrize("transpose", itertools.permutations(range(3)))
+@pytest.mark.parametrize("transpose", list(itertools.permutations(range(3))))
 @pytest.mark.parametrize("leading", [(), (2,)])
 def test_placing_back_undoes_transpose_and_crop(transpose: tuple[int, int, int], leading: tuple[int, ...]) -> None:
     properties = _properties(transpose)

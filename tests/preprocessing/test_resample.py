@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.ndimage import zoom
+from scipy.ndimage import binary_erosion, zoom
 
 from goodfit.data.dataset import open_dataset
 from goodfit.data.readers import read_label
@@ -137,59 +137,56 @@ def test_logits_take_whole_slices_along_a_separate_axis(axis: int, depth: int) -
 
 
 @pytest.mark.parametrize(
-    ("dataset", "target", "worst", "typical"),
+    ("dataset", "cases", "target"),
     [
-        ("Dataset004_Hippocampus", (0.8, 0.8, 0.8), 0.02, 0.015),
-        ("Dataset004_Hippocampus", (1.5, 1.5, 1.5), 0.02, 0.015),
-        ("Dataset027_ACDC", (10.0, 1.2, 1.2), 0.02, 0.01),
-        ("Dataset027_ACDC", (5.0, 1.5625, 1.5625), 0.002, 0.001),
-        ("Dataset301_MouseBrainFVB", (0.12, 0.12, 0.12), 0.08, 0.015),
-        ("Dataset301_MouseBrainFVB", (0.2, 0.2, 0.2), 0.08, 0.015),
+        ("Dataset004_Hippocampus", 12, (0.8, 0.8, 0.8)),
+        ("Dataset004_Hippocampus", 12, (1.5, 1.5, 1.5)),
+        ("Dataset027_ACDC", 8, (10.0, 1.2, 1.2)),
+        ("Dataset027_ACDC", 8, (5.0, 1.5625, 1.5625)),
+        ("Dataset301_MouseBrainFVB", 2, (0.12, 0.12, 0.12)),
+        ("Dataset301_MouseBrainFVB", 5, (0.2, 0.2, 0.2)),
     ],
 )
 def test_class_volumes_survive_resampling(
-    dataset: str,
-    target: tuple[float, float, float],
-    worst: float,
-    typical: float,
-    shared_data: Callable[[str], Path],
+    dataset: str, cases: int, target: tuple[float, float, float], shared_data: Callable[[str], Path]
 ) -> None:
-    """Shares of the volume per class: as before within the voxels' rounding, and as by exact interpolation.
+    """Shares of the volume per class: exactly as by interpolating each class, and as before but for rounding.
 
-    The worst class of the mouse brain has a few hundred voxels, most of them at its surface.
+    Only voxels at a class's surface can be rounded to another class, so the change is held against these.
     """
     before: dict[int, float] = {}
     after: dict[int, float] = {}
-    exact: dict[int, float] = {}
-    for case in open_dataset(shared_data(dataset)).cases[:12]:
+    surface: dict[int, float] = {}
+    for case in open_dataset(shared_data(dataset)).cases[:cases]:
         assert case.label is not None
         label, geometry = read_label(case.label)
         shape = new_shape(label.shape, geometry.spacing, target)
         result = resample_label(label[None].astype(np.int16), shape, geometry.spacing, target)[0]
-        assert set(np.unique(result)) <= set(np.unique(label))
-        reference = _exact(label, shape, separate_axis(geometry.spacing, target))
-        for totals, array in ((before, label), (after, result), (exact, reference)):
-            values, counts = np.unique(array, return_counts=True)
-            for value, count in zip(values.tolist(), counts.tolist(), strict=True):
-                totals[value] = totals.get(value, 0) + count / array.size
+        assert np.array_equal(result, _exact(label, shape, separate_axis(geometry.spacing, target)))
+        for value in np.unique(label[label > 0]).tolist():
+            mask = label == value
+            before[value] = before.get(value, 0) + mask.mean()
+            after[value] = after.get(value, 0) + (result == value).mean()
+            surface[value] = surface.get(value, 0) + (mask & ~binary_erosion(mask)).mean()
 
-    changes = np.array([abs(after[value] / before[value] - 1) for value in before])
-    assert changes.max() < worst
-    assert changes.mean() < typical
-    # Ties are settled by rounding in the reference and by the nearest voxel here.
-    for value, share in exact.items():
-        assert after[value] == pytest.approx(share, rel=0.005)
+    changes = np.array([abs(after[value] - before[value]) / surface[value] for value in before])
+    assert changes.max() < 0.1
+    assert changes.mean() < 0.04
 
 
 def _exact(label: np.ndarray, shape: tuple[int, int, int], axis: int | None) -> np.ndarray:
-    """The label of the largest share, each class interpolated by scipy in double precision."""
+    """The label of the largest share, each class interpolated by scipy in double precision.
+
+    Equal shares go to the nearest voxel's label where it is among them, else to the smallest label.
+    """
     if axis is not None:
         label = label.take(nearest_indices(label.shape[axis], shape[axis]), axis=axis)
-    values = np.unique(label)
-    best, winner = np.full(shape, -1.0), np.zeros(shape, dtype=label.dtype)
-    for value in values:
-        factors = np.divide(shape, label.shape)
+    factors = np.divide(shape, label.shape)
+    nearest = zoom(label, factors, order=0, mode="nearest", grid_mode=True)
+    best, winner, nearest_share = np.full(shape, -1.0), np.zeros(shape, dtype=label.dtype), np.zeros(shape)
+    for value in np.unique(label):
         share = zoom((label == value).astype(float), factors, order=1, mode="nearest", grid_mode=True)
-        winner[share > best] = value
+        winner[share > best + 1e-9] = value
         np.maximum(best, share, out=best)
-    return winner
+        nearest_share[nearest == value] = share[nearest == value]
+    return np.where(nearest_share >= best - 1e-9, nearest, winner)

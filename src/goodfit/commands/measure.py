@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from goodfit.commands.arithmetic import describe_seconds
+from goodfit.commands.arithmetic import describe_bytes, describe_seconds
 from goodfit.planning.memory import available_memory, predict_training_memory
 from goodfit.planning.time_budget import (
     OVERHEAD,
@@ -41,15 +41,15 @@ def with_precision(plan: Plan, settings: Settings, device: torch.device) -> Plan
     return plan.model_copy(update={"training": training})
 
 
-def measure_plan(plan: Plan, settings: Settings, training_cases: int, spent: float, observer: Observer) -> Plan:
+def measure_plan(plan: Plan, settings: Settings, spent: float, observer: Observer, *, refit: bool) -> Plan:
     """Complete a plan with what depends on this machine.
 
     Args:
         plan: with configuration, batch and patch.
         settings: the user's wishes.
-        training_cases: number of training cases.
         spent: seconds of the time budget that are gone.
         observer: told what is going on.
+        refit: choose network and batch for the time budget; False keeps those of a plan that the user edited.
 
     Raises:
         PlanError: the batch cannot fit into the memory; names the predicted number and the way out.
@@ -57,7 +57,7 @@ def measure_plan(plan: Plan, settings: Settings, training_cases: int, spent: flo
     device = choose_device(settings.machine.device)
     observer.stage("measure this machine")
     plan = with_precision(plan, settings, device)
-    if plan.budget.time is not None:
+    if plan.budget.time is not None and refit:
         plan = _fit(plan, settings, device, spent)
     memory = predict_training_memory(
         plan.chosen,
@@ -67,8 +67,12 @@ def measure_plan(plan: Plan, settings: Settings, training_cases: int, spent: flo
         precision=plan.training.precision,
         ema=plan.training.ema > 0,
     )
-    limit = settings.plan.memory or available_memory(device.type)
-    memory.refuse_if_too_large(limit)
+    memory.refuse_if_too_large(available_memory(str(device)))
+    if settings.plan.memory is not None and memory.tensors > settings.plan.memory:
+        observer.note(
+            f"warning: {memory.describe()}, more than the {describe_bytes(settings.plan.memory)} asked for: the rules of "
+            "the planner nnunet estimate memory from feature maps alone. A smaller --batch-size needs less."
+        )
     plan = plan.model_copy(
         update={
             "predicted_memory": float(memory.process),

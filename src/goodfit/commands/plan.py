@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 import time
 from dataclasses import dataclass
@@ -116,11 +118,13 @@ def prepare(target: Target, observer: Observer, *, measure: bool, started: float
             )
         observer.note(f"plan and split: as they are in {run.path}")
         prepared = Prepared(dataset, recorded, run, target.cache, plan, split)
-        if measure and plan.predicted_memory is None:
-            plan = _measured(prepared, observer, started)
-            save_plan(plan, run.plan)
-            prepared = Prepared(dataset, recorded, run, target.cache, plan, split)
-        return prepared
+        if not measure or run.read_record().get("measured") == _measured_parts(plan):
+            return prepared
+        edited = run.read_record().get("measured") is not None
+        plan = _measured(prepared, observer, started, refit=not edited)
+        save_plan(plan, run.plan)
+        run.update_record(measured=_measured_parts(plan))
+        return Prepared(dataset, recorded, run, target.cache, plan, split)
     result, fingerprint = inspect(dataset, target.cache, observer)
     refuse_broken(dataset, result)
     for problem in result.problems:
@@ -138,7 +142,7 @@ def prepare(target: Target, observer: Observer, *, measure: bool, started: float
     plan = _base_plan(dataset, fingerprint, settings)
     prepared = Prepared(dataset, settings, run, target.cache, plan, split)
     if measure:
-        plan = _measured(prepared, observer, started)
+        plan = _measured(prepared, observer, started, refit=True)
     run.path.mkdir(parents=True, exist_ok=True)
     write_json(
         run.record,
@@ -149,6 +153,7 @@ def prepare(target: Target, observer: Observer, *, measure: bool, started: float
             "goodfit": __version__,
             "status": "planned",
             "spent_seconds": 0.0,
+            "measured": _measured_parts(plan) if measure else None,
         },
     )
     save_split(split, run.splits)
@@ -170,13 +175,22 @@ def _base_plan(dataset: Dataset, fingerprint: Fingerprint, settings: Settings) -
     return apply_wishes(plan, settings, len(fingerprint.cases))
 
 
-def _measured(prepared: Prepared, observer: Observer, started: float) -> Plan:
+def _measured_parts(plan: Plan) -> str:
+    """Digest of what memory and step time depend on; another digest means that the plan was edited since."""
+    parts = {
+        "configuration": plan.chosen.model_dump(mode="json", exclude={"reasons": True, "network": {"reasons"}}),
+        "training": plan.training.model_dump(mode="json", include={"optimizer", "precision", "ema"}),
+        "budget": plan.budget.model_dump(mode="json", exclude={"reasons"}),
+    }
+    return hashlib.blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=8).hexdigest()
+
+
+def _measured(prepared: Prepared, observer: Observer, started: float, *, refit: bool) -> Plan:
     # torch is imported only where something is measured: `check` and `preprocess` start without it.
     from goodfit.commands.measure import measure_plan
 
-    training_cases = len(prepared.split.train)
     spent = time.monotonic() - started
-    return measure_plan(prepared.plan, prepared.settings, training_cases, spent, observer)
+    return measure_plan(prepared.plan, prepared.settings, spent, observer, refit=refit)
 
 
 def plan(

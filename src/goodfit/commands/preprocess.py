@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from typing import TYPE_CHECKING, Any
 
 from goodfit.commands.plan import Prepared, aim, prepare
 from goodfit.errors import SettingsError
 from goodfit.observer import Observer
-from goodfit.preprocessing.pipeline import preprocess_dataset
+from goodfit.preprocessing.pipeline import preprocess_dataset, store_digest
 from goodfit.training.run_folder import locked
 
 if TYPE_CHECKING:
@@ -17,6 +18,17 @@ if TYPE_CHECKING:
 
     from goodfit.planning.plan import ConfigurationName
     from goodfit.preprocessing.store import Store
+
+
+def store_folder(prepared: Prepared) -> Path:
+    """Folder of the preprocessed cases: another for every plan that preprocesses differently.
+
+    A run that trains keeps its store while another plan of the same dataset is preprocessed.
+    """
+    plan = prepared.plan
+    digests = sorted(store_digest(plan.data, configuration) for configuration in plan.configurations.values())
+    digest = hashlib.blake2b(" ".join(digests).encode(), digest_size=6).hexdigest()
+    return prepared.cache / "preprocessed" / digest
 
 
 def fill_store(
@@ -37,7 +49,7 @@ def fill_store(
     return preprocess_dataset(
         prepared.dataset,
         prepared.plan,
-        prepared.cache / "preprocessed",
+        store_folder(prepared),
         cases=names,
         configurations=configurations,
         workers=workers,

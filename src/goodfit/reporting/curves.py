@@ -77,12 +77,15 @@ def dice_figure(rows: Sequence[Mapping[str, str]]) -> Figure:
         traces.append(
             {
                 "type": "scatter",
-                "mode": "markers",
+                "mode": "markers+text",
                 "x": [epoch],
                 "y": [value],
-                "name": f"highest mean: {value:.3f} at {epoch:g}",
+                "name": "highest mean",
+                "text": [f"{value:.3f}"],
+                "textposition": "bottom center",
+                "showlegend": False,
                 "marker": {"symbol": "star", "size": 13, "color": VALIDATION},
-                "hovertemplate": f"highest mean {value:.4f}, epoch {epoch:g}<extra></extra>",
+                "hovertemplate": f"highest mean {value:.4f}<extra></extra>",
             }
         )
     return {"data": traces, "layout": layout}
@@ -135,7 +138,8 @@ def case_figure(scores: Scores) -> Figure:
 
 
 def _highest(rows: Sequence[Mapping[str, str]]) -> tuple[float, float] | None:
-    known = [(value, float(row["epoch"])) for value, row in zip(column(rows, MEAN_DICE), rows, strict=True) if value]
+    values = zip(column(rows, MEAN_DICE), rows, strict=True)
+    known = [(value, float(row["epoch"])) for value, row in values if value is not None]
     if not known:
         return None
     value, epoch = max(known, key=lambda pair: pair[0])

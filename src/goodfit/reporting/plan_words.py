@@ -82,6 +82,15 @@ def say(name: str, value: Any) -> str:
         return _with_unit(name, value)
     if name == "transpose":
         return " ".join(_AXES[axis] for axis in value)
+    if isinstance(value, dict):
+        return ", ".join(f"{key} = {say('', item)}" for key, item in value.items())
+    if isinstance(value, list):
+        nested = bool(value) and all(isinstance(item, list) for item in value)
+        return ", ".join(wording.size(item) if nested else say("", item) for item in value)
+    return _single(value)
+
+
+def _single(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
@@ -90,16 +99,14 @@ def say(name: str, value: Any) -> str:
         return f"{value:,}"
     if isinstance(value, IntensityStatistics):
         return (
-            f"mean {value.mean:.4g}, sd {value.std:.4g}, "
-            f"0.5 to 99.5 %: {value.percentile_00_5:.4g} to {value.percentile_99_5:.4g}"
+            f"mean {_intensity(value.mean)}, sd {_intensity(value.std)}, 0.5 to 99.5 %: "
+            f"{_intensity(value.percentile_00_5)} to {_intensity(value.percentile_99_5)}"
         )
-    if isinstance(value, dict):
-        return ", ".join(f"{key} = {say('', item)}" for key, item in value.items())
-    if isinstance(value, list):
-        if value and all(isinstance(item, list) for item in value):
-            return ", ".join(wording.size(item) for item in value)
-        return ", ".join(say("", item) for item in value)
     return str(value)
+
+
+def _intensity(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def _with_unit(name: str, value: Any) -> str:

@@ -80,7 +80,7 @@ def render(content: Content) -> str:
 
 
 def _figures(content: Content) -> dict[str, dict[str, Any]]:
-    figures = {}
+    figures: dict[str, dict[str, Any]] = {}
     if content.rows:
         figures |= {
             "loss": loss_figure(content.rows),

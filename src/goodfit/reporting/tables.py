@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,11 +12,12 @@ from goodfit.reporting.curves import MEAN_DICE, PHASE_NAMES, column
 from goodfit.tasks.segmentation.scores import OPTIMISTIC, mean, number
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from goodfit.reporting.content import Content
     from goodfit.tasks.segmentation.scores import Scores
 
+_BEGINS = r"[:;] (cooldown of \d+ steps begins|no cooldown)$"  # what the sentence says anyway
 _MOST_CLASSES = 12  # columns of Dice per class; with more classes the table shows the means only
 
 
@@ -59,15 +61,24 @@ def verdict(content: Content) -> str:
     epochs, steps = int(last["epoch"]), int(float(last.get("step") or 0))
     done = f"{epochs:,} {'epoch' if epochs == 1 else 'epochs'} ({steps:,} steps)"
     ended = bool(content.events) and content.events[-1].get("phase") == "done"
-    cause = next((event for event in reversed(content.events) if event.get("phase") == "cooldown"), None)
-    said = str((cause or {}).get("reason", "")).removesuffix(".")
-    why = f" {_capital(said)}." if said else ""
+    why = _cause(content.events)
     if ended:
         return f"Training is finished after {done}.{why}"
     if content.record.get("status") == "interrupted":
         return f"Training was interrupted after {done}; the next call goes on from there.{why}"
     phase = PHASE_NAMES.get(last.get("phase", ""), last.get("phase", ""))
     return f"Training has done {done} and is in the phase {phase}.{why}"
+
+
+def _cause(events: Sequence[Mapping[str, Any]]) -> str:
+    """Why the cooldown, or the end without one, came when it did; the controller's own words."""
+    turns = [event for event in events if event.get("phase") in {"cooldown", "done"}]
+    if not turns:
+        return ""
+    epoch = turns[0].get("epoch")
+    said = re.sub(_BEGINS, "", str(turns[0].get("reason", "")).removeprefix(f"epoch {epoch}: "))
+    what = "The cooldown began" if turns[0]["phase"] == "cooldown" else "It ended"
+    return f" {what} after epoch {epoch}: {said}."
 
 
 def tiles(content: Content) -> list[Tile]:
