@@ -8,12 +8,14 @@ from hypothesis import strategies as st
 
 from goodfit.planning.plan import Configuration, NetworkPlan
 from goodfit.planning.time_budget import (
-    ENOUGH_STEPS,
     MIN_EPOCHS,
+    STEPS_FOR_BATCH,
+    STEPS_FOR_WIDTH,
+    Candidate,
     candidates,
     epoch_length,
     fit_to_time,
-    samples_cost,
+    smallest_batch,
 )
 
 
@@ -37,21 +39,32 @@ def planned(batch: int = 7, features: int = 32) -> Configuration:
     )
 
 
-def test_candidates_grow_to_the_planned_configuration() -> None:
-    ladder = [(c.network.features[0], c.batch_size) for c in candidates(planned(), batch_fixed=False)]
-    assert ladder == [(8, 2), (16, 2), (16, 4), (16, 7), (32, 2), (32, 4), (32, 7)]
+def size(candidate: Candidate) -> tuple[int, int]:
+    return candidate.configuration.network.features[0], candidate.configuration.batch_size
+
+
+def test_candidates_widen_first_and_then_grow_the_batch() -> None:
+    ladder = candidates(planned(), batch_fixed=False)
+    assert [size(candidate) for candidate in ladder] == [(8, 2), (16, 2), (32, 2), (32, 4), (32, 7)]
+    assert [candidate.enough_steps for candidate in ladder] == [STEPS_FOR_WIDTH] * 3 + [STEPS_FOR_BATCH] * 2
 
 
 def test_a_batch_that_the_user_chose_stays() -> None:
-    assert {c.batch_size for c in candidates(planned(batch=5), batch_fixed=True)} == {5}
+    assert [size(c) for c in candidates(planned(batch=5), batch_fixed=True)] == [(8, 5), (16, 5), (32, 5)]
 
 
 def test_a_small_network_is_not_shrunk_further() -> None:
-    assert {c.network.features[0] for c in candidates(planned(features=8), batch_fixed=False)} == {8}
+    assert {size(c)[0] for c in candidates(planned(features=8), batch_fixed=False)} == {8}
+
+
+def test_small_patches_start_from_a_larger_batch() -> None:
+    configuration = planned(batch=64).model_copy(update={"patch_size": [1, 64, 64]})
+    assert smallest_batch(configuration) == 32
+    assert smallest_batch(planned(batch=1)) == 1
 
 
 def cost(configuration: Configuration) -> float:
-    return samples_cost(configuration) * 1e-3
+    return configuration.batch_size * configuration.network.features[0] ** 2 * 1e-3
 
 
 def test_much_time_keeps_the_planned_configuration() -> None:
@@ -68,16 +81,17 @@ def test_little_time_takes_the_cheapest_and_says_what_it_measured() -> None:
 
 
 def test_measuring_stops_at_the_first_candidate_that_is_too_slow() -> None:
-    asked: list[float] = []
+    asked: list[tuple[int, int]] = []
 
     def measure(configuration: Configuration) -> float:
-        asked.append(samples_cost(configuration))
+        asked.append((configuration.network.features[0], configuration.batch_size))
         return cost(configuration)
 
-    fitted = fit_to_time(candidates(planned(), batch_fixed=False), 1000, measure)
-    assert asked == sorted(asked)
-    assert fitted.steps >= ENOUGH_STEPS
-    assert len(asked) < 7
+    fitted = fit_to_time(candidates(planned(), batch_fixed=False), 2500, measure)
+    assert asked == [(8, 2), (16, 2), (32, 2), (32, 4)]
+    assert (fitted.configuration.network.features[0], fitted.configuration.batch_size) == (32, 2)
+    assert fitted.steps >= STEPS_FOR_WIDTH
+    assert "fewer than 4000" in fitted.reason
 
 
 @pytest.mark.parametrize(("steps", "length"), [(10_000, 250), (5000, 250), (900, 45), (20, 1), (3, 1)])

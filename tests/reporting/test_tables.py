@@ -46,7 +46,7 @@ def test_tiles_show_the_test_score_first(content):
     shown = tiles(content)
     assert shown[0].label == "test Dice"
     assert shown[0].value == f"{content.scores.mean_dice:.3f}"
-    assert {tile.label: tile.value for tile in shown}["validation Dice"] == "0.800"
+    assert {tile.label: tile.value for tile in shown}["best validation Dice"] == "0.800"
     assert tiles(replace(content, scores=None))[0].note == "not scored yet"
 
 
@@ -67,6 +67,7 @@ def test_budget_is_compared_with_what_was_used(content):
     assert "1,000 steps" in planned
     assert "2 training cases" in planned
     assert used == "Used: 500 steps, 1,000 samples, 30 s (60 ms per step, validation included)"
+    assert budget_lines(replace(content, split=None)) == [used]
     assert budget_lines(replace(content, plan=None)) == []
 
 

@@ -19,12 +19,30 @@ logger = logging.getLogger(__name__)
 STEPS_PER_EPOCH = 250  # nnU-Net: num_iterations_per_epoch
 MIN_EPOCHS = 20
 """A short budget shortens the epoch rather than having fewer: curves and controller need points."""
-ENOUGH_STEPS = 900
-"""Steps a budget must buy before a larger network or batch is worth it (benchmarks/budgets.py measured it)."""
+STEPS_FOR_WIDTH = 900
+"""Steps a time must buy before a wider network is worth it: below, a narrower one learns more in the same time."""
+STEPS_FOR_BATCH = 4000
+"""Steps a time must buy before a larger batch is worth it: a short training gains more from more steps."""
+LEAST_BATCH = 2
+LEAST_VOXELS = 2**17
+"""Voxels of a step below which the time goes into overhead rather than arithmetic."""
 OVERHEAD = 1.12
 """Time per step as the loop sees it, validation and checkpoints included, relative to a bare step."""
 MIN_FEATURES = 8
 FITTED = "fitted to the time budget"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A configuration and the steps it must make in the time to be taken."""
+
+    configuration: Configuration
+    enough_steps: int
+
+    @property
+    def words(self) -> str:
+        """Name it in a sentence."""
+        return f"{self.configuration.network.features[0]} features x batch {self.configuration.batch_size}"
 
 
 @dataclass(frozen=True)
@@ -51,29 +69,35 @@ class FittedBudget:
         return max(1, self.steps // self.steps_per_epoch)
 
 
-def candidates(planned: Configuration, *, batch_fixed: bool) -> list[Configuration]:
+def smallest_batch(planned: Configuration) -> int:
+    """Give the batch that a short training starts from: 2, or more where patches are small (2D)."""
+    return min(planned.batch_size, max(LEAST_BATCH, math.ceil(LEAST_VOXELS / math.prod(planned.patch_size))))
+
+
+def candidates(planned: Configuration, *, batch_fixed: bool) -> list[Candidate]:
     """Give smaller variants of a configuration, cheapest first, the planned one last.
 
-    Features are halved at most twice, batches at most to 2; a batch that the user chose stays.
+    First the network grows from a quarter to its full width at the smallest batch, then the batch doubles up to the
+    planned one. A batch that the user chose stays.
     """
     base = planned.network.features[0]
-    divisors = [divisor for divisor in (4, 2, 1) if divisor == 1 or base // divisor >= MIN_FEATURES]
-    batches = {planned.batch_size} if batch_fixed else {min(size, planned.batch_size) for size in (2, 4, 8, 16, 32)}
-    ladder: list[Configuration] = []
-    for divisor in divisors:
-        for batch in sorted(batches):
-            if divisor > 2 and batch > min(batches):
-                continue  # a quarter of the features is for the smallest machines alone
-            smaller = planned if divisor == 1 else shrink_network(planned, divisor, FITTED)
-            ladder.append(smaller if batch == planned.batch_size else smaller.model_copy(update={"batch_size": batch}))
-    if not batch_fixed and ladder[-1].batch_size != planned.batch_size:
-        ladder.append(planned)
+    batch = planned.batch_size if batch_fixed else smallest_batch(planned)
+    ladder = []
+    for divisor in (4, 2, 1):
+        if divisor > 1 and base // divisor < MIN_FEATURES:
+            continue
+        narrower = planned if divisor == 1 else shrink_network(planned, divisor, FITTED)
+        ladder.append(Candidate(_with_batch(narrower, batch), STEPS_FOR_WIDTH))
+    while batch < planned.batch_size:
+        batch = min(2 * batch, planned.batch_size)
+        ladder.append(Candidate(_with_batch(planned, batch), STEPS_FOR_BATCH))
     return ladder
 
 
-def samples_cost(configuration: Configuration) -> int:
-    """Order candidates by cost: batch times the square of the features (convolutions dominate)."""
-    return configuration.batch_size * configuration.network.features[0] ** 2
+def _with_batch(configuration: Configuration, batch: int) -> Configuration:
+    return (
+        configuration if batch == configuration.batch_size else configuration.model_copy(update={"batch_size": batch})
+    )
 
 
 def epoch_length(steps: int, steps_per_epoch: int = STEPS_PER_EPOCH) -> int:
@@ -82,36 +106,33 @@ def epoch_length(steps: int, steps_per_epoch: int = STEPS_PER_EPOCH) -> int:
 
 
 def fit_to_time(
-    ladder: Sequence[Configuration],
+    ladder: Sequence[Candidate],
     training_seconds: float,
     measure: Callable[[Configuration], float],
     steps_per_epoch: int | None = None,
 ) -> FittedBudget:
-    """Take the largest candidate that still makes ``ENOUGH_STEPS`` steps in the time; else the cheapest.
+    """Climb the ladder while the time buys enough steps of the next candidate.
 
     Args:
-        ladder: candidates; tried from the cheapest up, so that measuring costs little of the time.
+        ladder: candidates, cheapest first, so that measuring costs little of the time.
         training_seconds: time for steps and validation.
         measure: gives the seconds of one step of a configuration on this machine.
         steps_per_epoch: set when the user chose it.
     """
     tried: list[str] = []
     chosen: tuple[Configuration, float, int] | None = None
-    for configuration in sorted(ladder, key=samples_cost):
-        seconds = measure(configuration) * OVERHEAD
+    for candidate in ladder:
+        seconds = measure(candidate.configuration) * OVERHEAD
         steps = math.floor(training_seconds / seconds)
-        tried.append(f"{configuration.network.features[0]} features x batch {configuration.batch_size}: {steps} steps")
+        enough = steps >= candidate.enough_steps
+        tried.append(f"{candidate.words}: {steps} steps" + ("" if enough else f", fewer than {candidate.enough_steps}"))
         logger.info("%s (%.3f s a step)", tried[-1], seconds)
-        if chosen is not None and steps < ENOUGH_STEPS:
-            break
-        chosen = (configuration, seconds, max(1, steps))
-        if steps < ENOUGH_STEPS:
+        if enough or chosen is None:
+            chosen = (candidate.configuration, seconds, max(1, steps))
+        if not enough:
             break
     assert chosen is not None, "the ladder is never empty"
     configuration, seconds, steps = chosen
     length = steps_per_epoch if steps_per_epoch is not None else epoch_length(steps)
-    reason = (
-        f"the largest network and batch that make {ENOUGH_STEPS} steps in {training_seconds:.0f} s of training; "
-        f"measured here: {'; '.join(tried)}"
-    )
+    reason = f"fitted to {training_seconds:.0f} s of training; measured here: {'; '.join(tried)}"
     return FittedBudget(configuration, seconds, steps, length, reason)

@@ -93,7 +93,7 @@ def tiles(content: Content) -> list[Tile]:
         found.append(Tile("test Dice", "–", "not scored yet"))
     known = [value for value in column(content.rows, MEAN_DICE) if value is not None]
     if known:
-        found.append(Tile("validation Dice", f"{max(known):.3f}", "highest epoch"))
+        found.append(Tile("best validation Dice", f"{max(known):.3f}", "while training"))
     if content.rows:
         found.append(Tile("epochs", f"{int(content.rows[-1]['epoch']):,}", _steps(content)))
     seconds = training_seconds(content)
@@ -112,7 +112,9 @@ def budget_lines(content: Content) -> list[str]:
     """What was planned, and what the run has used of it."""
     if content.plan is None:
         return []
-    lines = [_capital(line) for line in describe_budget(content.plan, max(1, _training_cases(content)))]
+    lines = []
+    if content.split is not None and content.split.train:
+        lines = [_capital(line) for line in describe_budget(content.plan, len(content.split.train))]
     if content.rows:
         batch = content.plan.chosen.batch_size
         steps = int(float(content.rows[-1].get("step") or 0))
@@ -183,10 +185,6 @@ def _cell(value: float, digits: int, *, bar: bool = False) -> Cell:
     if math.isnan(value):
         return Cell("–", "")
     return Cell(number(value, digits), repr(value), value if bar else None)
-
-
-def _training_cases(content: Content) -> int:
-    return 0 if content.split is None else len(content.split.train)
 
 
 def _steps(content: Content) -> str:

@@ -115,3 +115,13 @@ def test_other_content_is_refused(tmp_path):
         load_scores(tmp_path / "scores.json")
     with pytest.raises(RunError, match="no such file"):
         load_scores(tmp_path / "none.json")
+
+
+@pytest.mark.parametrize(
+    ("difference", "text"),
+    [(0.0123, "+0.0123 ± 0.0000"), (-48.04, "-48.0 ± 0.0"), (0.0, "+0 ± 0"), (1234.5, "+1234 ± 0")],
+)
+def test_volumes_are_written_by_their_size(three, difference, text):
+    changed = {"organ": three["b"]["organ"].model_copy(update={"volume_difference": difference})}
+    scores = scores_of({"b": {**three["b"], **changed}})
+    assert scores.rows()[1][-1] == text

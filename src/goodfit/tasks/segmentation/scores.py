@@ -122,7 +122,7 @@ class Scores(BaseModel):
                 spread(summary.iou, 3),
                 spread(summary.hd95, 2),
                 spread(summary.surface_dice, 3),
-                spread(summary.volume_difference, 2, signed=True),
+                _volume(summary.volume_difference),
             ]
             dice = [spread(summary.dice, 3), number(summary.dice.median, 3)]
             rows.append([name, str(summary.cases), *dice, *spreads])
@@ -203,18 +203,25 @@ def mean(values: Iterable[float]) -> float:
     return statistics.fmean(known) if known else math.nan
 
 
-def number(value: float, digits: int, *, signed: bool = False) -> str:
+def number(value: float, digits: int) -> str:
     """Format a score for a table; NaN is a dash."""
-    if math.isnan(value):
-        return "–"
-    return f"{value:+.{digits}f}" if signed else f"{value:.{digits}f}"
+    return "–" if math.isnan(value) else f"{value:.{digits}f}"
 
 
-def spread(statistic: Statistic, digits: int, *, signed: bool = False) -> str:
+def spread(statistic: Statistic, digits: int) -> str:
     """Format mean and standard deviation for a table."""
     if math.isnan(statistic.mean):
         return "–"
-    return f"{number(statistic.mean, digits, signed=signed)} ± {statistic.std:.{digits}f}"
+    return f"{statistic.mean:.{digits}f} ± {statistic.std:.{digits}f}"
+
+
+def _volume(difference: Statistic) -> str:
+    """Format a volume by its own size: a hippocampus and a liver stand in the same unit."""
+    if math.isnan(difference.mean):
+        return "–"
+    largest = max(abs(difference.mean), difference.std)
+    digits = max(0, 2 - math.floor(math.log10(largest))) if largest > 0 else 0
+    return f"{difference.mean:+.{min(digits, 6)}f} ± {difference.std:.{min(digits, 6)}f}"
 
 
 def _summary(scores: Sequence[ClassMetrics]) -> ClassSummary:
