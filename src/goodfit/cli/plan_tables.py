@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel
 
 from goodfit.cli.screen import console, show_table
-from goodfit.commands.arithmetic import describe_budget
+from goodfit.planning.arithmetic import describe_budget
 
 if TYPE_CHECKING:
     from goodfit.commands.plan import Prepared

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from goodfit.commands.arithmetic import describe_bytes, describe_seconds
+from goodfit.planning.arithmetic import describe_bytes, describe_seconds
 from goodfit.planning.memory import available_memory, predict_training_memory
 from goodfit.planning.time_budget import (
     OVERHEAD,

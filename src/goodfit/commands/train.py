@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from goodfit.commands.arithmetic import describe_budget
 from goodfit.commands.plan import Prepared, aim, prepare
 from goodfit.commands.predict import predict_test_cases
 from goodfit.commands.preprocess import fill_store
 from goodfit.commands.report import report
 from goodfit.observer import Observer
+from goodfit.planning.arithmetic import describe_budget
 from goodfit.tasks.segmentation.task import SegmentationTask
 from goodfit.training.controller import ControllerSettings
 from goodfit.training.device import choose_device, make_room_on

@@ -115,7 +115,7 @@ def _with_unit(name: str, value: Any) -> str:
     if name in {"memory", "predicted_memory"}:
         return wording.gigabytes(value)
     if name == "time":
-        from goodfit.commands.arithmetic import describe_seconds
+        from goodfit.planning.arithmetic import describe_seconds
 
         return describe_seconds(value)
     return wording.size(value)

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from goodfit.commands.arithmetic import describe_budget, describe_seconds
+from goodfit.planning.arithmetic import describe_budget, describe_seconds
 from goodfit.reporting.curves import MEAN_DICE, PHASE_NAMES, column
 from goodfit.tasks.segmentation.scores import OPTIMISTIC, mean, number
 

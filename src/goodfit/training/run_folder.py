@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from goodfit.training.controller import Event
 
-RECORDED_PACKAGES = ("goodfit", "torch", "numpy", "monai", "dynamic-network-architectures", "SimpleITK", "blosc2")
+RECORDED_PACKAGES = ("goodfit", "torch", "numpy", "dynamic-network-architectures", "SimpleITK", "blosc2")
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from goodfit.commands.arithmetic import describe_bytes, describe_seconds
+from goodfit.planning.arithmetic import describe_bytes, describe_seconds
 
 
 @pytest.mark.parametrize(
