@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import ValidationError
 
+from goodfit.planning.defaults import default_budget, default_training
 from goodfit.planning.feature_map_budget import Basis
 from goodfit.planning.override import override_configuration
 from goodfit.planning.plan import plan_error
@@ -40,8 +41,8 @@ def apply_wishes(plan: Plan, settings: Settings, cases: int) -> Plan:
                 chosen, basis, batch_size=wishes.batch_size, patch_size=wishes.patch_size, reason=ASKED
             )
         configurations = {**plan.configurations, plan.configuration: chosen}
-        budget = _overridden(plan.budget, settings.budget)
-        training = _overridden(plan.training, settings.training)
+        budget = _overridden(default_budget(), settings.budget)
+        training = _overridden(default_training(settings.training.optimizer or "adamw"), settings.training)
         return plan.model_copy(update={"configurations": configurations, "budget": budget, "training": training})
     except ValidationError as error:
         raise plan_error("the settings", error) from error
