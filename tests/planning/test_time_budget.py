@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from goodfit.planning.plan import Configuration, NetworkPlan
 from goodfit.planning.time_budget import (
     MIN_EPOCHS,
-    STEPS_FOR_BATCH,
-    STEPS_FOR_WIDTH,
+    STEPS_FOR_FULL,
+    STEPS_FOR_HALF,
+    STEPS_FOR_SAMPLES,
     Candidate,
     candidates,
     epoch_length,
@@ -43,10 +44,11 @@ def size(candidate: Candidate) -> tuple[int, int]:
     return candidate.configuration.network.features[0], candidate.configuration.batch_size
 
 
-def test_candidates_widen_first_and_then_grow_the_batch() -> None:
+def test_candidates_grow_in_width_and_batch_to_the_planned_configuration() -> None:
     ladder = candidates(planned(), batch_fixed=False)
-    assert [size(candidate) for candidate in ladder] == [(8, 2), (16, 2), (32, 2), (32, 4), (32, 7)]
-    assert [candidate.enough_steps for candidate in ladder] == [STEPS_FOR_WIDTH] * 3 + [STEPS_FOR_BATCH] * 2
+    assert [size(candidate) for candidate in ladder] == [(8, 2), (16, 2), (16, 4), (32, 4), (32, 7)]
+    steps = [1, STEPS_FOR_HALF, STEPS_FOR_SAMPLES, STEPS_FOR_FULL, STEPS_FOR_FULL]
+    assert [candidate.enough_steps for candidate in ladder] == steps
 
 
 def test_a_batch_that_the_user_chose_stays() -> None:
@@ -88,9 +90,9 @@ def test_measuring_stops_at_the_first_candidate_that_is_too_slow() -> None:
         return cost(configuration)
 
     fitted = fit_to_time(candidates(planned(), batch_fixed=False), 2500, measure)
-    assert asked == [(8, 2), (16, 2), (32, 2), (32, 4)]
-    assert (fitted.configuration.network.features[0], fitted.configuration.batch_size) == (32, 2)
-    assert fitted.steps >= STEPS_FOR_WIDTH
+    assert asked == [(8, 2), (16, 2), (16, 4), (32, 4)]
+    assert (fitted.configuration.network.features[0], fitted.configuration.batch_size) == (16, 4)
+    assert fitted.steps >= STEPS_FOR_SAMPLES
     assert "fewer than 4000" in fitted.reason
 
 

@@ -19,10 +19,13 @@ logger = logging.getLogger(__name__)
 STEPS_PER_EPOCH = 250  # nnU-Net: num_iterations_per_epoch
 MIN_EPOCHS = 20
 """A short budget shortens the epoch rather than having fewer: curves and controller need points."""
-STEPS_FOR_WIDTH = 900
-"""Steps a time must buy before a wider network is worth it: below, a narrower one learns more in the same time."""
-STEPS_FOR_BATCH = 4000
-"""Steps a time must buy before a larger batch is worth it: a short training gains more from more steps."""
+STEPS_FOR_HALF = 900
+"""Steps a time must buy before half the planned width is worth it instead of a quarter."""
+STEPS_FOR_SAMPLES = 1500
+"""Steps a time must buy before twice the smallest batch is worth it."""
+STEPS_FOR_FULL = 4000
+"""Steps a time must buy before the full width, and then a larger batch, is worth it: until then a narrower network,
+which sees several times as many samples in the same time, is ahead (docs/log.md has the runs)."""
 LEAST_BATCH = 2
 LEAST_VOXELS = 2**17
 """Voxels of a step below which the time goes into overhead rather than arithmetic."""
@@ -77,27 +80,29 @@ def smallest_batch(planned: Configuration) -> int:
 def candidates(planned: Configuration, *, batch_fixed: bool) -> list[Candidate]:
     """Give smaller variants of a configuration, cheapest first, the planned one last.
 
-    First the network grows from a quarter to its full width at the smallest batch, then the batch doubles up to the
-    planned one. A batch that the user chose stays.
+    The network grows from a quarter to half its width, the batch doubles, the network gets its full width, then the
+    batch doubles up to the planned one. A batch that the user chose stays.
     """
     base = planned.network.features[0]
     batch = planned.batch_size if batch_fixed else smallest_batch(planned)
-    ladder = []
-    for divisor in (4, 2, 1):
-        if divisor > 1 and base // divisor < MIN_FEATURES:
-            continue
-        narrower = planned if divisor == 1 else shrink_network(planned, divisor, FITTED)
-        ladder.append(Candidate(_with_batch(narrower, batch), STEPS_FOR_WIDTH))
-    while batch < planned.batch_size:
-        batch = min(2 * batch, planned.batch_size)
-        ladder.append(Candidate(_with_batch(planned, batch), STEPS_FOR_BATCH))
-    return ladder
+    double = min(2 * batch, planned.batch_size)
+    ladder = [
+        Candidate(_sized(planned, divisor, size), steps)
+        for divisor, size, steps in ((4, batch, 1), (2, batch, STEPS_FOR_HALF), (2, double, STEPS_FOR_SAMPLES))
+        if base // divisor >= MIN_FEATURES
+    ]
+    if not ladder:
+        ladder.append(Candidate(_sized(planned, 1, batch), 1))
+    while True:
+        ladder.append(Candidate(_sized(planned, 1, double), STEPS_FOR_FULL))
+        if double == planned.batch_size:
+            return [one for index, one in enumerate(ladder) if index == 0 or one.words != ladder[index - 1].words]
+        double = min(2 * double, planned.batch_size)
 
 
-def _with_batch(configuration: Configuration, batch: int) -> Configuration:
-    return (
-        configuration if batch == configuration.batch_size else configuration.model_copy(update={"batch_size": batch})
-    )
+def _sized(planned: Configuration, divisor: int, batch: int) -> Configuration:
+    configuration = planned if divisor == 1 else shrink_network(planned, divisor, FITTED)
+    return configuration if batch == planned.batch_size else configuration.model_copy(update={"batch_size": batch})
 
 
 def epoch_length(steps: int, steps_per_epoch: int = STEPS_PER_EPOCH) -> int:
