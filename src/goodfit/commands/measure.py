@@ -103,7 +103,11 @@ def _fit(plan: Plan, settings: Settings, device: torch.device, spent: float) -> 
             "the clock decides when the cooldown begins"
         ),
     }
-    updates: dict[str, object] = {"steps_per_epoch": fitted.steps_per_epoch, "reasons": reasons}
+    updates: dict[str, object] = {
+        "steps_per_epoch": fitted.steps_per_epoch,
+        "expected_steps": fitted.steps,
+        "reasons": reasons,
+    }
     if settings.budget.steps_per_epoch is None:
         reasons["steps_per_epoch"] = (
             f"{STEPS_PER_EPOCH} as always"
@@ -130,5 +134,5 @@ def _predict_hours(plan: Plan, device: torch.device) -> Plan:
     seconds = time_step(plan.chosen, plan.data, plan.training, device) * OVERHEAD
     steps = plan.budget.epochs * plan.budget.steps_per_epoch
     reason = f"{steps} steps of {seconds:.2f} s (measured here, validation included) take {describe_seconds(steps * seconds)}"
-    budget = plan.budget.model_copy(update={"reasons": {**plan.budget.reasons, "epochs": reason}})
+    budget = plan.budget.model_copy(update={"reasons": {**plan.budget.reasons, "hours": reason}})
     return plan.model_copy(update={"budget": budget})

@@ -82,7 +82,8 @@ class TrainResult:
 def controller_settings(prepared: Prepared) -> ControllerSettings:
     """Translate the plan's budget and training sections for the controller."""
     plan = prepared.plan
-    expected = plan.budget.epochs * plan.budget.steps_per_epoch
+    limit = plan.budget.epochs * plan.budget.steps_per_epoch
+    expected = min(limit, plan.budget.expected_steps or limit)
     return ControllerSettings(
         epochs=plan.budget.epochs,
         steps_per_epoch=plan.budget.steps_per_epoch,

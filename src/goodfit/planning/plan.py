@@ -154,6 +154,8 @@ class Budget(Section):
     steps_per_epoch: PositiveInt = 250
     time: PositiveFloat | None = None
     """Seconds for the whole command, or None."""
+    expected_steps: PositiveInt | None = None
+    """Steps that the time is expected to allow; the clock decides. None without a time budget."""
 
 
 class Training(Section):

@@ -1,0 +1,45 @@
+"""Images to predict."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from goodfit.data.inputs import list_inputs
+from goodfit.errors import DatasetError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def touch(folder: Path, *names: str) -> None:
+    folder.mkdir(exist_ok=True)
+    for name in names:
+        (folder / name).touch()
+
+
+def test_channels_are_grouped_into_cases(tmp_path: Path) -> None:
+    touch(tmp_path, "b_0000.nii.gz", "b_0001.nii.gz", "a_0001.nii.gz", "a_0000.nii.gz", ".DS_Store")
+    cases = list_inputs(tmp_path, ".nii.gz", 2)
+    assert [name for name, _ in cases] == ["a", "b"]
+    assert [file.name for file in cases[0][1]] == ["a_0000.nii.gz", "a_0001.nii.gz"]
+
+
+def test_one_file_and_another_ending(tmp_path: Path) -> None:
+    touch(tmp_path, "scan.mha")
+    assert list_inputs(tmp_path / "scan.mha", ".nii.gz", 1)[0][0] == "scan"
+    assert list_inputs(tmp_path, ".nii.gz", 1)[0][0] == "scan"
+
+
+def test_missing_channels_are_named_together(tmp_path: Path) -> None:
+    touch(tmp_path, "a_0000.nii.gz", "a_0002.nii.gz", "b_0001.nii.gz", "b_0002.nii.gz")
+    with pytest.raises(DatasetError, match=r"(?s)a: .*b: "):
+        list_inputs(tmp_path, ".nii.gz", 3)
+
+
+def test_nothing_to_predict(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="no image is there"):
+        list_inputs(tmp_path, ".nii.gz", 1)
+    with pytest.raises(DatasetError, match="no such file or folder"):
+        list_inputs(tmp_path / "nowhere", ".nii.gz", 1)
