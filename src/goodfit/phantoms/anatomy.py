@@ -65,11 +65,12 @@ class Anatomy:
 def draw_anatomy(random: np.random.Generator) -> Anatomy:
     """Draw sizes, places and intensities of one body.
 
-    Liver and spleen have one intensity, kidneys, aorta and bowel another; the lesion is as dark as the tissue
-    around the organs, and a cyst in the bowel is as dark as the lesion.
+    Kidneys, spleen, aorta and bowel share their intensity, and so do the liver and a muscle beside the spine; the
+    lesion is as dark as the tissue around the organs, and a cyst in the bowel is as dark as the lesion. Left and right are not
+    needed to tell anything apart, since training mirrors its patches.
     """
-    organ = random.normal(105, 6)
-    enhanced = random.normal(160, 8)
+    organ = random.normal(112, 5)
+    enhanced = random.normal(175, 7)
     dark = SOFT_TISSUE + random.normal(0, 5)
     liver, kidney, lesion = CLASSES["liver"], CLASSES["kidney"], CLASSES["lesion"]
 
@@ -84,7 +85,9 @@ def draw_anatomy(random: np.random.Generator) -> Anatomy:
         part((0, 11, 4), (float("inf"), 5, 5), enhanced),  # aorta
         part((8, -6, -18), (24, 21, 19), organ, liver),
         part((14, -15, 3), (13, 12, 15), organ, liver),  # its left lobe
-        part((10, 6, 28), (19, 15, 9), organ),  # spleen
+        part((10, 6, 28), (19, 15, 9), enhanced),  # spleen
+        part((-10, 27, -14), (26, 5, 9), organ),  # a muscle
+        part((-10, 27, 14), (26, 5, 9), organ),
         part((-10, -16, 16), (17, 13, 15), enhanced),  # bowel
         part((-24, -18, -20), (15, 10, 14), enhanced),
         part((-14, -16, 14), (6, 6, 6), dark),  # a cyst in it, no lesion

@@ -19,9 +19,9 @@ logger = logging.getLogger(__name__)
 STEPS_PER_EPOCH = 250  # nnU-Net: num_iterations_per_epoch
 MIN_EPOCHS = 20
 """A short budget shortens the epoch rather than having fewer: curves and controller need points."""
-STEPS_FOR_HALF = 900
+STEPS_FOR_HALF = 500
 """Steps a time must buy before half the planned width is worth it instead of a quarter."""
-STEPS_FOR_SAMPLES = 1500
+STEPS_FOR_SAMPLES = 500
 """Steps a time must buy before twice the smallest batch is worth it."""
 STEPS_FOR_FULL = 4000
 """Steps a time must buy before the full width, and then a larger batch, is worth it: until then a narrower network,
