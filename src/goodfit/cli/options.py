@@ -18,7 +18,12 @@ RunOption = Annotated[
     Path | None,
     typer.Option("--run", help="Run folder. Default: runs/DATASET/DATE-TIME, or the newest run with these settings."),
 ]
-Fresh = Annotated[bool, typer.Option("--fresh", help="Start again; what an earlier run left is kept, not used.")]
+Fresh = Annotated[
+    bool,
+    typer.Option(
+        "--fresh", help="Start a new run and read the dataset anew; preprocessed cases stay where they are valid."
+    ),
+]
 Time = Annotated[
     str | None,
     typer.Option("--time", help="Time for the whole command, like 10m or 2h30m; the budget is fitted to it."),

@@ -21,14 +21,16 @@ if TYPE_CHECKING:
     from goodfit.data.readers import Image
 
 
-def inspect(dataset: Dataset, cache: Path, observer: Observer) -> tuple[CheckResult, Fingerprint | None]:
-    """Check a dataset and take its fingerprint, or recall both from ``cache``.
+def inspect(
+    dataset: Dataset, cache: Path, observer: Observer, *, fresh: bool = False
+) -> tuple[CheckResult, Fingerprint | None]:
+    """Check a dataset and take its fingerprint, or recall both from ``cache`` (unless ``fresh``).
 
     Returns:
         The check's result, and the fingerprint; None when the check found errors.
     """
     check_file, fingerprint_file = cache / "check.json", cache / "fingerprint.json"
-    recalled = _recall(dataset, check_file, fingerprint_file)
+    recalled = None if fresh else _recall(dataset, check_file, fingerprint_file)
     if recalled is not None:
         observer.note(f"check and fingerprint of {len(dataset.cases)} cases: as before, the dataset has not changed")
         return recalled

@@ -125,7 +125,7 @@ def prepare(target: Target, observer: Observer, *, measure: bool, started: float
         save_plan(plan, run.plan)
         run.update_record(measured=_measured_parts(plan))
         return Prepared(dataset, recorded, run, target.cache, plan, split)
-    result, fingerprint = inspect(dataset, target.cache, observer)
+    result, fingerprint = inspect(dataset, target.cache, observer, fresh=target.fresh)
     refuse_broken(dataset, result)
     for problem in result.problems:
         observer.note(f"{problem.case or problem.file}: {problem.what} {problem.remedy}")
