@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from goodfit.preprocessing.store import Store
     from goodfit.tasks.segmentation.evaluation import Scores
+    from goodfit.training.loop import Report
 
 logger = logging.getLogger(__name__)
 
@@ -170,9 +171,12 @@ def _fit(prepared: Prepared, store: Store, clock: Clock, observer: Observer) -> 
         def deadline(seconds_per_case: float) -> float:
             return clock.left_for_training(seconds_per_case, len(split.test))
 
-    trainer = Trainer(
-        task, plan.training, controller_settings(prepared), run, deadline=deadline, on_report=observer.trained
-    )
+    def on_report(progress: Report) -> None:
+        if progress.row is not None:
+            run.update_record(spent_seconds=clock.elapsed())  # a killed process has spent its time, too
+        observer.trained(progress)
+
+    trainer = Trainer(task, plan.training, controller_settings(prepared), run, deadline=deadline, on_report=on_report)
     finished = trainer.train()
     make_room_on(device)
     return finished
