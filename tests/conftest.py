@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from goodfit.planning.plan import Plan
+
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+# A machine that is busy with something else is no reason to fail.
+settings.register_profile("goodfit", deadline=None)
+settings.load_profile("goodfit")
 
 
 @pytest.fixture(scope="session")
@@ -24,3 +31,64 @@ def shared_data() -> Callable[[str], Path]:
         return folder
 
     return find
+
+
+def _plan_values() -> dict[str, Any]:
+    statistics = {"mean": 50, "median": 50, "std": 20, "minimum": 0, "maximum": 100}
+    statistics |= {"percentile_00_5": 10, "percentile_99_5": 90}
+    return {
+        "goodfit_version": "0",
+        "memory": 1e9,
+        "data": {
+            "name": "Tiny",
+            "key": "key",
+            "channels": ["MRI"],
+            "file_ending": ".nii.gz",
+            "classes": {"left": [1], "right": [2]},
+            "normalisation": ["zscore"],
+            "use_mask": [False],
+            "intensities": [statistics],
+        },
+        "configuration": "3d_fullres",
+        "configurations": {
+            "3d_fullres": {
+                "name": "3d_fullres",
+                "spacing": [2.0, 1.0, 1.0],
+                "median_shape": [10, 14, 12],
+                "patch_size": [8, 8, 8],
+                "batch_size": 2,
+                "batch_dice": False,
+                "network": {
+                    "architecture": "plain_unet",
+                    "features": [4, 8],
+                    "kernel_sizes": [[3, 3, 3], [3, 3, 3]],
+                    "strides": [[1, 1, 1], [2, 2, 2]],
+                    "encoder_blocks": [1, 1],
+                    "decoder_blocks": [1],
+                },
+            }
+        },
+        "budget": {"epochs": 3, "steps_per_epoch": 4},
+        "training": {},
+    }
+
+
+@pytest.fixture
+def plan_values() -> dict[str, Any]:
+    """Content of the plan.json of a tiny network, as plain values to be changed."""
+    return _plan_values()
+
+
+@pytest.fixture
+def tiny_plan() -> Callable[..., Plan]:
+    """Give the plan of a tiny network, with fields changed by section: ``tiny_plan(training={"seed": 3})``."""
+    from goodfit.planning.plan import Plan
+
+    def build(**changes: dict[str, Any]) -> Plan:
+        values = _plan_values()
+        for section, fields in changes.items():
+            place = values["configurations"]["3d_fullres"] if section == "configuration" else values[section]
+            place.update(fields)
+        return Plan.model_validate(values)
+
+    return build

@@ -118,7 +118,7 @@ class TrainingSettings(Section):
     """Epochs; 0 or off: never stop on a plateau."""
     min_delta: Annotated[float, Field(ge=0)] | None = None
     monitor: str | None = None
-    ema: Share | None = None
+    ema: Annotated[float, Field(ge=0, le=0.25)] | None = None
     oversample_foreground: Share | None = None
     precision: Literal["bfloat16", "float32"] | None = None
     validation_share: Share | None = None

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from goodfit.commands.places import cache_folder, choose_run
+from goodfit.commands.places import cache_folder, choose_run, set_aside
 from goodfit.data.dataset import Dataset
 from goodfit.data.labels import Labels
 from goodfit.errors import RunError
@@ -51,12 +51,18 @@ def test_other_settings_for_a_chosen_folder_are_refused_by_name(dataset: Dataset
         choose_run(dataset, tmp_path / "mine", {"budget.epochs": 6}, fresh=False)
 
 
-def test_fresh_moves_an_old_run_aside_and_keeps_it(dataset: Dataset, tmp_path: Path) -> None:
+def test_fresh_leaves_the_old_run_until_the_new_plan_stands_and_then_moves_it_aside(
+    dataset: Dataset, tmp_path: Path
+) -> None:
     begun(dataset, tmp_path / "mine", {})
-    choose_run(dataset, tmp_path / "mine", {"budget.epochs": 6}, fresh=True)
-    assert not (tmp_path / "mine").exists()
-    (aside,) = tmp_path.glob("mine-before-*")
+    (tmp_path / "mine" / "cache").mkdir()
+    run = choose_run(dataset, tmp_path / "mine", {"budget.epochs": 6}, fresh=True)
+    assert (tmp_path / "mine" / "run.json").is_file()
+    aside = set_aside(run)
+    assert aside is not None
     assert (aside / "run.json").is_file()
+    assert [entry.name for entry in (tmp_path / "mine").iterdir()] == ["cache"]
+    assert set_aside(run) is None
 
 
 def test_a_folder_of_something_else_is_left_alone(dataset: Dataset, tmp_path: Path) -> None:
@@ -70,3 +76,15 @@ def test_a_folder_of_something_else_is_left_alone(dataset: Dataset, tmp_path: Pa
     RunFolder(tmp_path / "other").update_record(dataset="/elsewhere")
     with pytest.raises(RunError, match="of the dataset /elsewhere"):
         choose_run(dataset, tmp_path / "other", {}, fresh=False)
+
+
+def test_what_a_failed_call_left_is_no_hindrance(dataset: Dataset, tmp_path: Path) -> None:
+    (tmp_path / "mine" / "cache").mkdir(parents=True)
+    (tmp_path / "mine" / ".lock").touch()
+    assert choose_run(dataset, tmp_path / "mine", {"budget.epochs": 6}, fresh=False).path == tmp_path / "mine"
+
+
+def test_machine_and_prediction_are_no_part_of_what_is_trained(dataset: Dataset, tmp_path: Path) -> None:
+    begun(dataset, tmp_path / "mine", {"budget.epochs": 5, "machine.device": "cuda"})
+    run = choose_run(dataset, tmp_path / "mine", {"machine.device": "cpu", "prediction.tta": True}, fresh=False)
+    assert run.path == tmp_path / "mine"

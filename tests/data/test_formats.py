@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from goodfit.data.formats import ending_of, list_images, stem_of
+from goodfit.data.formats import ending_of, label_ending, list_images, stem_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,3 +40,10 @@ def test_listing(tmp_path: Path) -> None:
     (tmp_path / "folder.png").mkdir()
     assert [file.name for file in list_images(tmp_path)] == ["a.PNG", "b.png", "c.nii.gz"]
     assert [file.name for file in list_images(tmp_path, ".png")] == ["a.PNG", "b.png"]
+
+
+@pytest.mark.parametrize(
+    ("images", "labels"), [(".nii.gz", ".nii.gz"), (".jpg", ".png"), (".JPEG", ".png"), (".tif", ".tif")]
+)
+def test_labels_are_never_written_as_jpeg(images: str, labels: str) -> None:
+    assert label_ending(images) == labels

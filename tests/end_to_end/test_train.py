@@ -198,3 +198,68 @@ def test_a_run_in_use_is_refused(boxes: Path, tmp_path: Path) -> None:
     goodfit.plan(boxes, run=tmp_path / "run", settings=QUICK)
     with locked(tmp_path / "run", "run"), pytest.raises(RunError, match="is working on this run"):
         goodfit.train(boxes, run=tmp_path / "run")
+
+
+def test_fresh_beside_a_running_training_is_refused_and_harms_nothing(boxes: Path, tmp_path: Path) -> None:
+    from goodfit.training.run_folder import locked
+
+    goodfit.plan(boxes, run=tmp_path / "run", settings=QUICK)
+    before = (tmp_path / "run" / "plan.json").read_bytes()
+    with locked(tmp_path / "run", "run"), pytest.raises(RunError, match="is working on this run"):
+        goodfit.train(boxes, run=tmp_path / "run", fresh=True)
+    with pytest.raises(PlanError):
+        goodfit.train(boxes, run=tmp_path / "run", fresh=True, configuration="3d_lowres")
+    assert (tmp_path / "run" / "plan.json").read_bytes() == before
+
+
+def test_a_mended_dataset_trains_in_the_folder_of_the_failed_call(boxes: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(boxes, tmp_path / "Dataset001_Boxes")
+    label = copy / "labelsTr" / "case_05.nii.gz"
+    good = label.read_bytes()
+    sitk.WriteImage(sitk.ReadImage(str(label)) * 7, str(label))
+    with pytest.raises(DatasetError, match="case_05"):
+        goodfit.plan(copy, run=tmp_path / "run", settings=QUICK)
+    label.write_bytes(good)
+    assert goodfit.plan(copy, run=tmp_path / "run", settings=QUICK).run.plan.is_file()
+
+
+def test_edits_after_the_training_neither_pass_nor_change_predictions(
+    finished: TrainResult, boxes: Path, tmp_path: Path
+) -> None:
+    run = shutil.copytree(finished.run.path, tmp_path / "run")
+    plan = json.loads((run / "plan.json").read_text())
+    plan["data"]["normalisation"] = ["none"]
+    (run / "plan.json").write_text(json.dumps(plan))
+    listener = Listener()
+    goodfit.predict(run, boxes / "imagesTr", tmp_path / "out", device="cpu", observer=listener)
+    assert any("data.normalisation edited" in note for note in listener.notes)
+    for file in finished.run.predictions.glob("*.nii.gz"):
+        same = sitk.GetArrayFromImage(sitk.ReadImage(str(file)))
+        assert (sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "out" / file.name))) == same).all()
+
+
+def test_a_split_edited_in_the_middle_of_a_training_is_refused(boxes: Path, tmp_path: Path) -> None:
+    class Interrupting(Listener):
+        def trained(self, report: Report) -> None:
+            if report.progress.control.step == 2:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    goodfit.train(boxes, run=tmp_path / "run", settings=QUICK, observer=Interrupting())
+    splits = json.loads((tmp_path / "run" / "splits.json").read_text())
+    splits["train"][0], splits["test"][0] = splits["test"][0], splits["train"][0]
+    (tmp_path / "run" / "splits.json").write_text(json.dumps(splits))
+    with pytest.raises(RunError, match=r"splits\.train"):
+        goodfit.train(boxes, run=tmp_path / "run")
+
+
+def test_a_deleted_split_is_made_anew(boxes: Path, tmp_path: Path) -> None:
+    prepared = goodfit.plan(boxes, run=tmp_path / "run", settings=QUICK)
+    before = prepared.run.splits.read_bytes()
+    prepared.run.splits.unlink()
+    goodfit.plan(boxes, run=tmp_path / "run")
+    assert prepared.run.splits.read_bytes() == before
+
+
+def test_an_unknown_monitor_is_refused_before_training(boxes: Path, tmp_path: Path) -> None:
+    with pytest.raises(PlanError, match=r"monitor 'foo' is no column"):
+        goodfit.train(boxes, run=tmp_path / "run", settings=QUICK, monitor="foo")

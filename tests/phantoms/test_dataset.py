@@ -91,6 +91,30 @@ def test_no_intensity_threshold_gives_the_label_away(phantoms: list[Phantom], na
     assert best_interval_dice(phantoms, CLASSES[name]).mean() < 0.6
 
 
+@pytest.mark.parametrize("name", CLASSES)
+def test_no_interval_for_all_cases_gives_the_label_away(phantoms: list[Phantom], name: str) -> None:
+    images, labels = (np.stack([getattr(phantom, kind) for phantom in phantoms]) for kind in ("image", "label"))
+    pooled = Phantom(images, labels)
+    assert 0.02 < best_interval_dice([pooled], CLASSES[name])[0] < 0.6
+
+
+def test_left_and_right_look_alike(phantoms: list[Phantom]) -> None:
+    """Training mirrors its patches: no intensity may tell the sides apart."""
+    middle = SHAPE[2] // 2
+    for value in (None, CLASSES["kidney"]):
+        left, right = (
+            np.concatenate(
+                [
+                    phantom.image[side][phantom.label[side] == value if value else phantom.image[side] > -200]
+                    for phantom in phantoms
+                ]
+            )
+            for side in (np.s_[..., :middle], np.s_[..., middle:])
+        )
+        assert left.mean() == pytest.approx(right.mean(), abs=15)
+        assert left.std() == pytest.approx(right.std(), rel=0.15)
+
+
 def test_noise_is_the_same_inside_and_outside(phantoms: list[Phantom]) -> None:
     ratios = []
     for phantom in phantoms:
@@ -123,6 +147,14 @@ def test_written_dataset_passes_the_check(folder: Path) -> None:
 def test_finished_dataset_is_left_as_it_is(folder: Path) -> None:
     before = {file: file.stat().st_mtime_ns for file in folder.rglob("*") if file.is_file()}
     write_phantoms(folder, cases=6, seed=3, on_progress=lambda *_: pytest.fail("written again"))
+    assert {file: file.stat().st_mtime_ns for file in folder.rglob("*") if file.is_file()} == before
+
+
+@pytest.mark.parametrize(("cases", "seed"), [(6, 4), (7, 3)])
+def test_phantoms_of_another_seed_or_number_are_not_overwritten(folder: Path, cases: int, seed: int) -> None:
+    before = {file: file.stat().st_mtime_ns for file in folder.rglob("*") if file.is_file()}
+    with pytest.raises(DatasetError, match="holds another dataset"):
+        write_phantoms(folder, cases=cases, seed=seed)
     assert {file: file.stat().st_mtime_ns for file in folder.rglob("*") if file.is_file()} == before
 
 

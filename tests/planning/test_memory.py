@@ -163,7 +163,7 @@ def test_largest_batch_fits_and_the_next_does_not(prediction: MemoryPrediction, 
 @given(LINE)
 def test_exact_limit_is_not_refused_and_a_byte_less_is(prediction: MemoryPrediction) -> None:
     prediction.refuse_if_too_large(prediction.process)
-    with pytest.raises(PlanError, match=f"batch_size {prediction.batch_size}: .*--memory"):
+    with pytest.raises(PlanError, match=f"batch_size {prediction.batch_size}: .*free some memory"):
         prediction.refuse_if_too_large(prediction.process - 1)
 
 

@@ -96,7 +96,7 @@ def test_measuring_stops_at_the_first_candidate_that_is_too_slow() -> None:
     assert "fewer than 4000" in fitted.reason
 
 
-@pytest.mark.parametrize(("steps", "length"), [(10_000, 250), (5000, 250), (900, 45), (20, 1), (3, 1)])
+@pytest.mark.parametrize(("steps", "length"), [(10_000, 250), (6250, 250), (900, 36), (20, 1), (3, 1)])
 def test_a_short_budget_shortens_the_epoch(steps: int, length: int) -> None:
     assert epoch_length(steps) == length
 

@@ -23,6 +23,10 @@ def main() -> None:
     except GoodfitError as error:
         show_error(str(error))
         sys.exit(error.exit_code)
+    except OSError as error:
+        # Folders that cannot be written, disks that vanish: the user's world, not our bug.
+        show_error(f"{error.filename or 'a file'}: {error.strerror or error}.")
+        sys.exit(1)
     except KeyboardInterrupt:
         show_error("Interrupted. The same command goes on from what is finished.")
         sys.exit(130)

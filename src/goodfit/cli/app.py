@@ -257,7 +257,9 @@ def predict(
         typer.Argument(help="Folder of images named as in training (CASE_0000.ext or CASE.ext).", show_default=False),
     ],
     output: Annotated[Path, typer.Argument(help="Folder that receives CASE.ext.", show_default=False)],
-    checkpoint: Annotated[str, typer.Option("--checkpoint", help="best or last.")] = "best",
+    checkpoint: Annotated[
+        str, typer.Option("--checkpoint", help="best, last or stable (before the cooldown).")
+    ] = "best",
     tta: Annotated[bool, typer.Option("--tta", help="Average over mirrored copies (8 times the work in 3D).")] = False,
     step_size: Annotated[float, typer.Option("--step-size", help="Tile distance as a share of the patch.")] = 0.5,
     probabilities: Annotated[bool, typer.Option("--probabilities", help="Also write CASE.npz.")] = False,
@@ -293,6 +295,9 @@ def evaluate(
     json_file: Annotated[Path | None, typer.Option("--json", help="Write all scores to this file.")] = None,
     csv_file: Annotated[Path | None, typer.Option("--csv", help="Write a row per case and class.")] = None,
     tolerance: Annotated[float, typer.Option("--tolerance", help="Tolerance of the surface Dice in mm.")] = 1.0,
+    only_predicted: Annotated[
+        bool, typer.Option("--only-predicted", help="Score the cases that have a prediction, not all references.")
+    ] = False,
     verbose: o.Verbose = False,
 ) -> None:
     """Score any two folders of label files: Dice, IoU, Hausdorff distance, surface Dice, volumes."""
@@ -307,6 +312,7 @@ def evaluate(
             json_file=json_file,
             csv_file=csv_file,
             tolerance_mm=tolerance,
+            only_predicted=only_predicted,
             observer=screen,
         )
     _show_scores(scores)

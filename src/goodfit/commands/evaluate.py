@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from goodfit.data.formats import label_ending, list_images, stem_of
+from goodfit.errors import SettingsError
 from goodfit.observer import Observer
 from goodfit.tasks.segmentation.evaluation import Pair, evaluate_folders, evaluate_pairs
 from goodfit.tasks.segmentation.scores import Scores, save_scores, save_scores_csv
@@ -24,6 +26,7 @@ def evaluate(
     json_file: str | Path | None = None,
     csv_file: str | Path | None = None,
     tolerance_mm: float = 1.0,
+    only_predicted: bool = False,
     observer: Observer | None = None,
 ) -> Scores:
     """Score every reference of a folder against the prediction with the same case name.
@@ -34,15 +37,21 @@ def evaluate(
         json_file: receives all scores.
         csv_file: receives a row per case and class.
         tolerance_mm: of the surface Dice.
+        only_predicted: score the cases that have a prediction; by default a reference without one is an error.
         observer: told about the progress.
 
     Raises:
         DatasetError: files are missing, unreadable or differ in shape; all are named.
+        SettingsError: the tolerance is not above 0.
     """
     observer = observer or Observer()
+    if not tolerance_mm > 0:
+        raise SettingsError(f"tolerance: {tolerance_mm} mm is no tolerance. Give a positive number.")
     observer.stage("evaluate")
+    folder = Path(predictions)
+    cases = [stem_of(file.name) for file in list_images(folder)] if only_predicted and folder.is_dir() else None
     scores = evaluate_folders(
-        Path(predictions), Path(references), tolerance_mm=tolerance_mm, on_progress=observer.advance
+        folder, Path(references), cases=cases, tolerance_mm=tolerance_mm, on_progress=observer.advance
     )
     if json_file is not None:
         save_scores(scores, Path(json_file))
@@ -58,7 +67,7 @@ def score_run(dataset: Dataset, cases: Sequence[str], run: RunFolder, labels: La
     for name in cases:
         reference = dataset.case(name).label
         assert reference is not None, "test cases of a split have labels"
-        pairs[name] = Pair(run.predictions / f"{name}{dataset.file_ending}", reference)
+        pairs[name] = Pair(run.predictions / f"{name}{label_ending(dataset.file_ending)}", reference)
     scores = evaluate_pairs(pairs, labels, set_name="test", on_progress=observer.advance)
     save_scores(scores, run.scores)
     save_scores_csv(scores, run.scores.with_suffix(".csv"))

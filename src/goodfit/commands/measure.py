@@ -31,8 +31,8 @@ RESERVE_SHARE = 0.06
 
 
 def with_precision(plan: Plan, settings: Settings, device: torch.device) -> Plan:
-    """Choose the precision for the device, unless the user did."""
-    if settings.training.precision is not None:
+    """Choose the precision for the device, unless the user or an earlier call did."""
+    if settings.training.precision is not None or "precision" in plan.training.reasons:
         return plan
     precision, reason = choose_precision(device)
     training = plan.training.model_copy(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,15 @@ if TYPE_CHECKING:
     from goodfit.data.dataset import Dataset
 
 RUNS = Path("runs")
+NOT_A_RUN = {".lock", ".owner", "cache"}
+"""What a call that failed before its plan leaves in a folder, and what --fresh leaves in place."""
+CHANGEABLE = ("machine.", "prediction.")
+"""Settings that a later call may change: they are no part of what is trained."""
+
+
+def lasting(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the settings that make two runs different."""
+    return {name: value for name, value in settings.items() if not name.startswith(CHANGEABLE)}
 
 
 def cache_folder(dataset: Dataset, run: Path | None) -> Path:
@@ -49,7 +57,9 @@ def find_run(dataset: Dataset, explicit: Mapping[str, Any]) -> Path | None:
         if not run.record.is_file():
             continue
         record = run.read_record()
-        if record.get("settings") == dict(explicit) and record.get("dataset") == str(dataset.root.resolve()):
+        if lasting(record.get("settings", {})) == lasting(explicit) and record.get("dataset") == str(
+            dataset.root.resolve()
+        ):
             return folder
     return None
 
@@ -58,7 +68,7 @@ def choose_run(dataset: Dataset, run: Path | None, explicit: Mapping[str, Any], 
     """Decide which run folder a call works in.
 
     Without ``run`` the newest run with the same settings goes on; ``fresh`` begins another. A folder named by
-    ``run`` goes on, too; with ``fresh`` the old content is moved aside first.
+    ``run`` goes on, too; with ``fresh`` its old content is moved aside once the new plan stands.
 
     Raises:
         RunError: the named folder holds something else, or a run with other settings.
@@ -69,19 +79,17 @@ def choose_run(dataset: Dataset, run: Path | None, explicit: Mapping[str, Any], 
     folder = RunFolder(run)
     if run.is_file():
         raise RunError(f"{run}: this is a file; --run takes a folder.")
-    if not run.exists() or not any(run.iterdir()):
+    if not run.exists() or {entry.name for entry in run.iterdir()} <= NOT_A_RUN:
         return folder
     if not folder.record.is_file():
         raise RunError(f"{run}: this folder is not empty and is no run folder. Choose another with --run.")
     if fresh:
-        aside = run.with_name(f"{run.name}-before-{datetime.now().astimezone().strftime('%Y-%m-%d-%H%M%S')}")
-        shutil.move(run, aside)
         return folder
     record = folder.read_record()
     if record.get("dataset") != str(dataset.root.resolve()):
         raise RunError(f"{run}: this run is of the dataset {record.get('dataset')}. Choose another with --run.")
     recorded = record.get("settings", {})
-    differing = {name: value for name, value in explicit.items() if recorded.get(name) != value}
+    differing = {name: value for name, value in lasting(explicit).items() if recorded.get(name) != value}
     if differing:
         said = ", ".join(f"{name}={value} (the run has {recorded.get(name)})" for name, value in differing.items())
         raise RunError(
@@ -89,3 +97,21 @@ def choose_run(dataset: Dataset, run: Path | None, explicit: Mapping[str, Any], 
             "with --run, or start again with --fresh (the old run is moved aside, not deleted)."
         )
     return folder
+
+
+def set_aside(run: RunFolder) -> Path | None:
+    """Move an old run out of its folder, into a folder beside it; the cache and the lock stay.
+
+    The caller holds the lock, so no process works in the run.
+
+    Returns:
+        Where the old run lies now; None when there was none.
+    """
+    if not run.record.is_file():
+        return None
+    aside = run.path.with_name(f"{run.path.name}-before-{datetime.now().astimezone().strftime('%Y-%m-%d-%H%M%S')}")
+    aside.mkdir()
+    for entry in run.path.iterdir():
+        if entry.name not in NOT_A_RUN:
+            entry.rename(aside / entry.name)
+    return aside

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from goodfit import __version__
 from goodfit.commands.inspect import inspect
-from goodfit.commands.places import cache_folder, choose_run
+from goodfit.commands.places import CHANGEABLE, cache_folder, choose_run, set_aside
+from goodfit.commands.trained import edits_since, refuse_edits
 from goodfit.data.dataset import Dataset, content_key, open_dataset
 from goodfit.data.splits import Split, load_split, make_split, save_split
 from goodfit.errors import DatasetError, PlanError
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from goodfit.data.checks import CheckResult
+    from goodfit.data.problems import Problem
     from goodfit.planning.fingerprint import Fingerprint
 
 logger = logging.getLogger(__name__)
@@ -85,7 +87,7 @@ def refuse_broken(dataset: Dataset, result: CheckResult) -> None:
     errors = [problem for problem in result.problems if problem.severity == "error"]
     if not errors:
         return
-    first = "\n".join(f"  {e.case or e.file}: {e.what} {e.remedy}" for e in errors[:5])
+    first = "\n".join(f"  {sentence(error)}" for error in errors[:5])
     more = f"\n  ... and {len(errors) - 5} more" if len(errors) > 5 else ""
     raise DatasetError(
         f"{dataset.root}: {len(errors)} problems must be mended first (`goodfit check {dataset.root}` lists all):\n"
@@ -109,41 +111,46 @@ def prepare(target: Target, observer: Observer, *, measure: bool, started: float
         PlanError, SplitError: plan.json or splits.json, as edited, cannot be used.
     """
     dataset, run, settings = target.dataset, target.run, target.settings
-    if run.plan.is_file():
-        recorded = build_settings(run.read_record()["settings"])
-        plan, split = load_plan(run.plan), load_split(run.splits, dataset)
+    if run.plan.is_file() and not target.fresh:
+        changed = {name: value for name, value in target.explicit.items() if name.startswith(CHANGEABLE)}
+        recorded = build_settings({**run.read_record()["settings"], **changed})
+        plan, split = load_plan(run.plan), _load_or_make_split(target, recorded, observer)
         if plan.data.key != content_key(dataset):
             raise PlanError(
                 f"{run.plan}: the dataset has changed since this plan was made. Start again with --fresh, or restore it."
             )
         observer.note(f"plan and split: as they are in {run.path}")
         prepared = Prepared(dataset, recorded, run, target.cache, plan, split)
-        if not measure or run.read_record().get("measured") == _measured_parts(plan):
+        if run.read_record().get("status") == "finished":
+            edits = edits_since(run, plan, split)
+            if edits:
+                observer.note(f"warning: {', '.join(edits)} edited after the training: without effect on this run")
             return prepared
-        edited = run.read_record().get("measured") is not None
+        refuse_edits(run, plan, split)
+        record = run.read_record()
+        edited = record.get("planned") != _measured_parts(plan)
+        if not measure or (record.get("measured") and not edited):
+            return prepared
         plan = _measured(prepared, observer, started, refit=not edited)
         save_plan(plan, run.plan)
-        run.update_record(measured=_measured_parts(plan))
+        run.update_record(measured=True, planned=_measured_parts(plan))
         return Prepared(dataset, recorded, run, target.cache, plan, split)
     result, fingerprint = inspect(dataset, target.cache, observer, fresh=target.fresh)
     refuse_broken(dataset, result)
-    for problem in result.problems:
-        observer.note(f"{problem.case or problem.file}: {problem.what} {problem.remedy}")
     assert fingerprint is not None, "a dataset without errors has a fingerprint"
-    split = make_split(
-        dataset,
-        seed=settings.data.split_seed,
-        fractions=settings.data.fractions,
-        class_presence=result.voxels,
-        identical=result.identical,
-    )
+    split = _new_split(dataset, settings, result)
+    for problem in result.problems:
+        observer.note(sentence(problem))
     for warning in split.warnings:
         observer.note(warning)
     plan = _base_plan(dataset, fingerprint, settings)
     prepared = Prepared(dataset, settings, run, target.cache, plan, split)
     if measure:
         plan = _measured(prepared, observer, started, refit=True)
-    run.path.mkdir(parents=True, exist_ok=True)
+    if target.fresh:
+        aside = set_aside(run)
+        if aside is not None:
+            observer.note(f"the old run is in {aside}")
     write_json(
         run.record,
         {
@@ -153,12 +160,39 @@ def prepare(target: Target, observer: Observer, *, measure: bool, started: float
             "goodfit": __version__,
             "status": "planned",
             "spent_seconds": 0.0,
-            "measured": _measured_parts(plan) if measure else None,
+            "measured": measure,
+            "planned": _measured_parts(plan),
         },
     )
     save_split(split, run.splits)
     save_plan(plan, run.plan)
     return Prepared(dataset, settings, run, target.cache, plan, split)
+
+
+def sentence(problem: Problem) -> str:
+    """Write a problem of the check as one line."""
+    return f"{problem.case or problem.file}: {problem.what.rstrip('.')}. {problem.remedy}"
+
+
+def _new_split(dataset: Dataset, settings: Settings, result: CheckResult) -> Split:
+    return make_split(
+        dataset,
+        seed=settings.data.split_seed,
+        fractions=settings.data.fractions,
+        class_presence=result.voxels,
+        identical=result.identical,
+    )
+
+
+def _load_or_make_split(target: Target, settings: Settings, observer: Observer) -> Split:
+    """Read splits.json, which the user may have edited; make it anew where it was deleted."""
+    if target.run.splits.is_file():
+        return load_split(target.run.splits, target.dataset)
+    result, _ = inspect(target.dataset, target.cache, observer)
+    refuse_broken(target.dataset, result)
+    split = _new_split(target.dataset, settings, result)
+    save_split(split, target.run.splits)
+    return split
 
 
 def _base_plan(dataset: Dataset, fingerprint: Fingerprint, settings: Settings) -> Plan:

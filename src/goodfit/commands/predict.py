@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from goodfit.commands.evaluate import score_run
+from goodfit.commands.trained import edits_since, trained_plan
 from goodfit.data.inputs import list_inputs
-from goodfit.errors import RunError
+from goodfit.errors import RunError, SettingsError
 from goodfit.observer import Observer
 from goodfit.planning.plan import Plan, load_plan
 from goodfit.tasks.segmentation.network import build_network
@@ -30,8 +31,12 @@ def load_network(run: RunFolder, plan: Plan, checkpoint: str, device: torch.devi
 
     Raises:
         RunError: the checkpoint is missing, damaged or of another network.
+        SettingsError: there is no checkpoint of this name.
     """
-    path = {"best": run.best, "last": run.last, "stable": run.stable}[checkpoint]
+    paths = {"best": run.best, "last": run.last, "stable": run.stable}
+    if checkpoint not in paths:
+        raise SettingsError(f"checkpoint: there is no {checkpoint!r}; write {', '.join(paths)}.")
+    path = paths[checkpoint]
     loaded = load_checkpoint(path)
     weights = loaded.groups.get("average") or loaded.groups.get("network")
     if weights is None:
@@ -81,7 +86,10 @@ def predict(
     observer = observer or Observer()
     folder = RunFolder(Path(run))
     folder.read_record()
-    plan = load_plan(folder.plan)
+    plan = trained_plan(folder) or load_plan(folder.plan)
+    edits = edits_since(folder, load_plan(folder.plan))
+    if edits:
+        observer.note(f"warning: {', '.join(edits)} edited in plan.json after the training: without effect here")
     cases = list_inputs(Path(inputs), plan.data.file_ending, len(plan.data.channels))
     chosen = choose_device(device)
     network = load_network(folder, plan, checkpoint, chosen)

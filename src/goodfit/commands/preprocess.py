@@ -32,7 +32,7 @@ def store_folder(prepared: Prepared) -> Path:
 
 
 def fill_store(
-    prepared: Prepared, observer: Observer, configurations: Sequence[ConfigurationName], workers: int | None = None
+    prepared: Prepared, observer: Observer, configurations: Sequence[ConfigurationName]
 ) -> dict[ConfigurationName, Store]:
     """Preprocess what is not in the store yet; the caller holds the lock of the cache.
 
@@ -52,7 +52,7 @@ def fill_store(
         store_folder(prepared),
         cases=names,
         configurations=configurations,
-        workers=workers,
+        workers=prepared.settings.machine.workers or None,
         on_progress=observer.advance,
     )
 

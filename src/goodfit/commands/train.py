@@ -13,6 +13,7 @@ from goodfit.commands.plan import Prepared, aim, prepare
 from goodfit.commands.predict import predict_test_cases
 from goodfit.commands.preprocess import fill_store
 from goodfit.commands.report import report
+from goodfit.commands.trained import remember
 from goodfit.observer import Observer
 from goodfit.planning.arithmetic import describe_budget
 from goodfit.tasks.segmentation.task import SegmentationTask
@@ -160,16 +161,26 @@ def _fit(prepared: Prepared, store: Store, clock: Clock, observer: Observer) -> 
     workers = prepared.settings.machine.workers
     for line in describe_budget(plan, len(split.train)):
         observer.note(line)
+    if plan.training.schedule == "poly" and clock.limit is not None:
+        observer.note(
+            "warning: the polynomial schedule has a fixed end; the time holds only if steps take what was measured"
+        )
+    if not run.last.is_file():
+        remember(run, plan, split)
     observer.stage("train")
     run.update_record(status="training", environment=environment(str(device), torch.get_num_threads()))
     task = SegmentationTask(
         plan, store, split.train, split.validation, device, default_workers(device) if workers is None else workers
     )
+    wishes = prepared.settings.prediction
+    dims = plan.chosen.dims
+    # Validation takes no mirrored copies and tiles half a patch apart.
+    effort = (2**dims if wishes.tta else 1) * max(1.0, (0.5 / wishes.step_size) ** dims)
     deadline = None
     if clock.limit is not None and plan.training.schedule != "poly":
 
         def deadline(seconds_per_case: float) -> float:
-            return clock.left_for_training(seconds_per_case, len(split.test))
+            return clock.left_for_training(effort * seconds_per_case, len(split.test))
 
     def on_report(progress: Report) -> None:
         if progress.row is not None:

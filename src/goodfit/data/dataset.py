@@ -51,7 +51,7 @@ class Dataset:
         name: from dataset.json, else the folder's.
         channels: channel names.
         labels: the classes.
-        file_ending: of images and labels, with the dot; what predictions are written as.
+        file_ending: of the images, with the dot; predictions are written as ``label_ending`` of it.
         layout: nnU-Net's raw layout, or images/ beside labels/.
         cases: the labelled cases, sorted by name.
         test_cases: the cases of imagesTs; ``label`` is set where labelsTs has one.

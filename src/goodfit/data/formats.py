@@ -42,6 +42,11 @@ def stem_of(name: str, preferred: str | None = None) -> str:
     return name[: len(name) - len(ending)] if ending else name
 
 
+def label_ending(ending: str) -> str:
+    """Give the ending of label files that are written for images of ``ending``: PNG for JPEG, which alters values."""
+    return ".png" if ending.lower() in LOSSY_ENDINGS else ending
+
+
 def list_images(folder: Path, ending: str | None = None) -> list[Path]:
     """List the image files of a folder by name; hidden files (.DS_Store, ._x) and folders are passed over.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from goodfit.data.formats import list_images, supported_endings
@@ -10,6 +11,8 @@ from goodfit.errors import DatasetError
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+logger = logging.getLogger(__name__)
 
 InputCase = tuple[str, tuple["Path", ...]]
 
@@ -34,6 +37,11 @@ def list_inputs(place: Path, ending: str | None, channels: int) -> list[InputCas
     if not place.exists():
         raise DatasetError(f"{place}: there is no such file or folder. Give a folder of images, or one image.")
     files = [place] if place.is_file() else list_images(place, ending) or list_images(place)
+    ignored = [] if place.is_file() else sorted(set(list_images(place)) - set(files))
+    if ignored:
+        logger.warning(
+            "%d images with another ending than %s are passed over, %s first", len(ignored), ending, ignored[0]
+        )
     if not files:
         raise DatasetError(f"{place}: no image is there. Supported are {', '.join(supported_endings())}.")
     cases = group_images(files, ending)

@@ -91,7 +91,7 @@ class MemoryPrediction:
             remedy = f"Not even a batch of {SMALLEST_BATCH} fits: use a smaller --patch-size or a smaller network"
         raise PlanError(
             f"batch_size {self.batch_size}: training is predicted to need {_gib(self.process)} of memory, "
-            f"{_gib(limit)} may be used. {remedy}, or allow more with --memory."
+            f"{_gib(limit)} may be used. {remedy}, or free some memory."
         )
 
 

@@ -178,7 +178,7 @@ class Training(Section):
     min_delta: NonNegativeFloat = 1e-3
     monitor: str = "val_dice"
     """Column of metrics.csv that is watched."""
-    ema: Share = 0.05
+    ema: Annotated[float, Field(ge=0, le=0.25)] = 0.05
     """Width of the weight average relative to the steps so far (Karras et al. 2024); 0 switches it off."""
     oversample_foreground: Share = 0.33
     """Share of each batch whose patch is centred on a foreground voxel (nnU-Net: 0.33)."""
@@ -209,6 +209,9 @@ class Plan(Section):
         if self.configuration not in self.configurations:
             known = ", ".join(self.configurations)
             raise ValueError(f"configuration {self.configuration!r} is not in this plan, which has: {known}")
+        columns = ["train_loss", "val_loss", "val_dice", *(f"val_dice_{name}" for name in self.data.classes)]
+        if self.training.monitor not in columns:
+            raise ValueError(f"training.monitor {self.training.monitor!r} is no column; there are {', '.join(columns)}")
         return self
 
     @property

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from goodfit.data.dataset import open_dataset
+from goodfit.data.formats import label_ending
 from goodfit.data.readers import read_image, read_label
 from goodfit.errors import DatasetError, GoodfitError
 from goodfit.reporting.slices import case_slices
@@ -90,7 +91,7 @@ def _draw(content: Content, dataset: Dataset, name: str) -> list[Slice]:
         raise DatasetError(f"{dataset.root}: case {name} has no label file.")
     image = read_image(case.images, len(content.plan.data.channels))
     reference, _ = read_label(case.label)
-    prediction, _ = read_label(content.run.predictions / f"{name}{content.plan.data.file_ending}")
+    prediction, _ = read_label(content.run.predictions / f"{name}{label_ending(content.plan.data.file_ending)}")
     if not image.array.shape[1:] == reference.shape == prediction.shape:
         raise DatasetError(f"{case.label}: image, reference and prediction of {name} differ in shape.")
     return case_slices(image, reference, prediction, content.plan.data.labels)

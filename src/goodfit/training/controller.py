@@ -114,8 +114,9 @@ class Observation:
 
 
 def planned_cooldown_start(settings: ControllerSettings) -> int:
-    """Step at which the cooldown must begin so that the whole run fits the budget of steps."""
-    return max(0, math.floor(settings.total_steps / (1 + settings.cooldown)))
+    """Step, the end of an epoch, at which the cooldown must begin so that the whole run fits the budget of steps."""
+    exact = settings.total_steps / (1 + settings.cooldown)
+    return math.floor(exact / settings.steps_per_epoch) * settings.steps_per_epoch
 
 
 def next_boundary(settings: ControllerSettings, state: ControllerState) -> int:
@@ -124,11 +125,7 @@ def next_boundary(settings: ControllerSettings, state: ControllerState) -> int:
     if state.cooldown is not None:
         done = state.step - state.cooldown.start
         return min(state.cooldown.start + (done // length + 1) * length, state.cooldown.end)
-    boundary = (state.step // length + 1) * length
-    start = planned_cooldown_start(settings)
-    if state.step < start < boundary:
-        boundary = start  # the budget's cooldown may begin inside an epoch; the epoch ends there
-    return min(boundary, settings.total_steps)
+    return min((state.step // length + 1) * length, settings.total_steps)
 
 
 def _observe(settings: ControllerSettings, state: ControllerState, metric: float | None) -> ControllerState:
@@ -155,7 +152,9 @@ def _reason_to_cool(settings: ControllerSettings, state: ControllerState, seen: 
         affordable = math.floor(TIME_MARGIN * seen.seconds_left / seen.seconds_per_step)
         after_one_more = math.ceil(settings.cooldown * (state.step + settings.steps_per_epoch))
         if affordable < settings.steps_per_epoch + after_one_more:
-            return f"the time left ({seen.seconds_left:.0f} s) allows {affordable} more steps", min(affordable, room)
+            # A run whose time is up still cools down for an epoch: without it the weights are no end of a training.
+            least = min(wanted, settings.steps_per_epoch)
+            return f"the time left is {max(0.0, seen.seconds_left):.0f} s", min(max(affordable, least), room)
     if settings.patience is not None and state.best is not None:
         waited = state.epoch - state.best_epoch
         if waited >= settings.patience:

@@ -157,6 +157,9 @@ class Trainer(Generic[BatchT]):
                 log.add(row)
                 self._save(self.run.last)
                 self.on_report(self._report(float(row["train_loss"]), row))
+                if stop:
+                    logger.warning("%s received: saved epoch %d", stop.received, self.progress.control.epoch)
+                    return False
         return True
 
     def _epoch(self, stop: StopSignal) -> bool:
@@ -261,9 +264,17 @@ class Trainer(Generic[BatchT]):
         value = float(row[self.control.monitor])
         best = self.progress.best_metric
         better = best is None or (value >= best if self.control.larger_is_better else value <= best)
-        if math.isnan(value) or not better:
+        if math.isnan(value):
+            if best is None and not self.run.best.is_file():
+                logger.warning(
+                    "%s is not defined yet; checkpoints/best holds these weights until it is", self.control.monitor
+                )
+            elif best is not None:
+                return
+        elif not better:
             return
-        self.progress.best_metric = value
+        else:
+            self.progress.best_metric = value
         state = {"epoch": row["epoch"], "step": row["step"], self.control.monitor: value}
         save_checkpoint(self.run.best, Checkpoint({"network": self.average.weights}, state))
 

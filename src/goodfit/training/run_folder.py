@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib import metadata
@@ -84,6 +85,11 @@ class RunFolder:
         """State before the cooldown."""
         return self.path / "checkpoints" / "stable.safetensors"
 
+    @property
+    def trained(self) -> Path:
+        """Plan and split that the weights were trained with."""
+        return self.path / "checkpoints" / "trained.json"
+
     def read_record(self) -> dict[str, Any]:
         """Read run.json.
 
@@ -127,6 +133,7 @@ def locked(folder: Path, what: str) -> Iterator[None]:
     Raises:
         RunError: another process works in the folder; names it.
     """
+    made = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     lock, owner = FileLock(folder / ".lock", timeout=0), folder / ".owner"
     try:
@@ -142,6 +149,8 @@ def locked(folder: Path, what: str) -> Iterator[None]:
     finally:
         owner.unlink(missing_ok=True)
         lock.release()
+        if made and {entry.name for entry in folder.iterdir()} <= {".lock"}:
+            shutil.rmtree(folder)  # nothing came of it
 
 
 def environment(device: str, threads: int) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from goodfit.data.formats import LOSSY_ENDINGS
+from goodfit.data.formats import label_ending
 from goodfit.data.geometry import Geometry, Image
 from goodfit.data.readers import read_image, write_label, write_probabilities
 from goodfit.data.wording import counted
@@ -211,7 +211,7 @@ def _window(
 def _outputs(
     plan: Plan, inputs: Sequence[tuple[str, Sequence[Path]]], folder: Path, probabilities: bool
 ) -> list[_Output]:
-    ending = ".png" if plan.data.file_ending.lower() in LOSSY_ENDINGS else plan.data.file_ending
+    ending = label_ending(plan.data.file_ending)
     outputs = [
         _Output(name, folder / f"{name}{ending}", folder / f"{name}.npz" if probabilities else None)
         for name, _ in inputs

@@ -1,0 +1,94 @@
+"""Every option of the command line stands for a setting, and says its true default."""
+
+from __future__ import annotations
+
+import inspect
+import typing
+
+import pytest
+import typer
+
+from goodfit.cli import app as commands
+from goodfit.cli import options
+from goodfit.planning.plan import Budget, Training
+from goodfit.settings import SHORTCUTS, Settings, build_settings
+
+NO_SETTINGS = {"dataset", "run", "fresh", "set_", "verbose", "configurations"}
+OPTIONS = {name: value for name, value in vars(options).items() if typing.get_origin(value) is typing.Annotated}
+COMMANDS = [commands.check, commands.plan, commands.preprocess, commands.train, commands.predict, commands.evaluate]
+
+
+def parameters(command: typing.Callable[..., None]) -> dict[str, typing.Any]:
+    hints = typing.get_type_hints(command, vars(commands), {"Scores": object}, include_extras=True)
+    return {name: hints[name] for name in inspect.signature(command).parameters}
+
+
+@pytest.mark.parametrize("command", [commands.plan, commands.preprocess, commands.train], ids=lambda c: c.__name__)
+def test_every_option_that_wishes_something_is_a_setting(command: typing.Callable[..., None]) -> None:
+    wishes = set(parameters(command)) - NO_SETTINGS
+    assert "memory" in wishes
+    assert wishes <= set(SHORTCUTS)
+
+
+def test_train_takes_every_shortcut() -> None:
+    assert set(SHORTCUTS) == set(parameters(commands.train)) - NO_SETTINGS
+
+
+def test_a_flag_is_written_like_the_setting_it_stands_for() -> None:
+    typed = typer.main.get_command(commands.app).commands["train"].params
+    flags = {parameter.name: parameter.opts for parameter in typed if parameter.name in SHORTCUTS}
+    assert set(flags) == set(SHORTCUTS)
+    for name, written in flags.items():
+        assert "--" + name.replace("_", "-") in written
+
+
+def test_no_option_lies_unused() -> None:
+    used = [annotation for command in COMMANDS for annotation in parameters(command).values()]
+    assert [name for name, option in OPTIONS.items() if option not in used] == []
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_every_option_has_its_sentence(name: str) -> None:
+    (info,) = OPTIONS[name].__metadata__
+    assert isinstance(info, typer.models.ParameterInfo)
+    assert info.help
+    assert info.help.rstrip(".")[0:1].strip()
+    assert info.help.endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("name", "default"),
+    [
+        ("Epochs", f"(default {Budget().epochs})"),
+        ("StepsPerEpoch", f"(default {Budget().steps_per_epoch})"),
+        ("Patience", f"(default {Training().patience})"),
+        ("MinDelta", f"(default {Training().min_delta})"),
+        ("Monitor", f"(default {Training().monitor})"),
+        ("Seed", f"(default {Training().seed})"),
+        ("Optimizer", f"{Training().optimizer} (default)"),
+        ("Schedule", f"{Training().schedule} (warm-up, stable, cooldown; default)"),
+        ("Network", f"{Settings().plan.network} (default)"),
+        ("StepSize", f"({Settings().prediction.step_size})"),
+    ],
+)
+def test_the_help_says_the_default_that_is_used(name: str, default: str) -> None:
+    assert default in OPTIONS[name].__metadata__[0].help
+
+
+@pytest.mark.parametrize(
+    ("option", "setting", "values"),
+    [
+        ("ConfigurationOption", "plan.configuration", ("2d", "3d_fullres", "3d_lowres")),
+        ("Network", "plan.network", ("plain", "resenc", "resenc_m", "resenc_l", "resenc_xl")),
+        ("Optimizer", "training.optimizer", ("adamw", "sgd")),
+        ("Schedule", "training.schedule", ("wsd", "poly")),
+        ("Precision", "training.precision", ("bfloat16", "float32")),
+        ("Planner", "plan.planner", ("nnunet",)),
+        ("Patience", "training.patience", ("off",)),
+    ],
+)
+def test_the_help_names_values_that_are_taken(option: str, setting: str, values: tuple[str, ...]) -> None:
+    text = OPTIONS[option].__metadata__[0].help
+    for value in values:
+        assert value in text
+        build_settings({setting: value})

@@ -1,0 +1,24 @@
+"""A problem is a value: it can be counted, sorted out and kept."""
+
+from __future__ import annotations
+
+from dataclasses import FrozenInstanceError, asdict, fields
+
+import pytest
+
+from goodfit.data.problems import Problem
+
+PROBLEM = Problem("error", "case_1", "imagesTr/case_1_0000.nii.gz", "The file is truncated.", "Copy it again.")
+
+
+def test_equal_problems_are_one() -> None:
+    assert {PROBLEM, Problem(**asdict(PROBLEM))} == {PROBLEM}
+
+
+def test_a_problem_is_not_changed_later() -> None:
+    with pytest.raises(FrozenInstanceError):
+        PROBLEM.severity = "warning"
+
+
+def test_its_fields_are_the_columns_of_the_table() -> None:
+    assert [field.name for field in fields(Problem)] == ["severity", "case", "file", "what", "remedy"]
