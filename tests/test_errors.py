@@ -59,6 +59,20 @@ def test_the_command_line_prints_the_message_and_leaves_with_the_code(
     assert shown.out == ""
 
 
+def test_a_folder_that_cannot_be_written_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail() -> None:
+        raise PermissionError(13, "Permission denied", "/somewhere/run")
+
+    monkeypatch.setattr("goodfit.cli.app.app", fail)
+    monkeypatch.setenv("GOMP_SPINCOUNT", "1")
+    with pytest.raises(SystemExit) as left:
+        main()
+    assert left.value.code == 1
+    assert capsys.readouterr().err == "error: /somewhere/run: Permission denied.\n"
+
+
 def test_an_interrupt_leaves_with_130(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     def interrupt() -> None:
         raise KeyboardInterrupt

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import json
 from typing import TYPE_CHECKING
 
@@ -132,6 +133,19 @@ def test_repeated_prediction_is_not_traced_again(monkeypatch: pytest.MonkeyPatch
     first = predict(configuration())
     monkeypatch.setattr(memory, "_trace_peak", lambda *_: pytest.fail("traced again"))
     assert predict(configuration()) == first
+
+
+def test_trace_does_not_depend_on_the_garbage_collector() -> None:
+    settings, thresholds = settings_of(configuration(), "float32"), gc.get_threshold()
+    traced = set()
+    try:
+        for first in (50, 1000):
+            gc.set_threshold(first)
+            traced.add(memory._trace_peak(settings, 4))
+    finally:
+        gc.set_threshold(*thresholds)
+    assert len(traced) == 1
+    assert gc.isenabled()
 
 
 def test_tracing_leaves_nothing_behind() -> None:

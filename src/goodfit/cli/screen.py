@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.logging import RichHandler
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -46,14 +47,14 @@ def show_logs(verbose: bool) -> None:
 
 def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table; numbers are right-aligned, long texts wrap."""
-    table = Table(title=title, title_justify="left", title_style="bold")
+    table = Table(title=escape(title), title_justify="left", title_style="bold")
     for index, name in enumerate(columns):
         numeric = bool(rows) and all(
             row[index].replace(".", "", 1).lstrip("-").isdigit() or not row[index] for row in rows
         )
         table.add_column(name, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(cell.replace("[", "\\[") for cell in row))
+        table.add_row(*(escape(cell) for cell in row))
     console.print(table)
 
 
@@ -84,7 +85,9 @@ class Screen(Observer):
         self._bars.stop()
 
     def stage(self, name: str) -> None:
-        """Begin a bar without a total yet."""
+        """Begin a bar without a total yet; the bar of the stage before stands still."""
+        if self._stage is not None:
+            self._bars.stop_task(self._stage)
         self._stage = self._bars.add_task(name, total=None, extra="")
 
     def advance(self, done: int, total: int) -> None:

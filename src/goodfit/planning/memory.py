@@ -7,7 +7,9 @@ line gives the largest batch. Everything that leans on torch's internals (FakeTe
 
 from __future__ import annotations
 
+import gc
 import math
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
@@ -15,7 +17,7 @@ from typing import TYPE_CHECKING, Literal
 from goodfit.errors import PlanError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from goodfit.planning.plan import Configuration
 
@@ -173,9 +175,26 @@ def _trace_peak(settings: _Settings, batch_size: int) -> int:
     from torch.distributed._tools.mem_tracker import MemTracker
 
     tracker = MemTracker()
-    with FakeTensorMode(), tracker:
-        _train(settings, batch_size, before_step=tracker.reset_mod_stats)
+
+    def before_step() -> None:
+        tracker.reset_mod_stats()
+        gc.collect()
+
+    with _no_garbage_collection(), FakeTensorMode(), tracker:
+        _train(settings, batch_size, before_step)
     return int(tracker.get_tracker_snapshot("peak")[torch.device("cpu")]["Total"])
+
+
+@contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """Keep Python from freeing reference cycles at a moment of its own choice, which would change the peak."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _train(settings: _Settings, batch_size: int, before_step: Callable[[], None]) -> None:

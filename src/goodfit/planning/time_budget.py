@@ -108,7 +108,7 @@ def _sized(planned: Configuration, divisor: int, batch: int) -> Configuration:
 
 
 def epoch_length(steps: int, steps_per_epoch: int = STEPS_PER_EPOCH) -> int:
-    """Give the steps of an epoch: the standard length, shortened so that there are at least 20 epochs."""
+    """Give the steps of an epoch: the standard length, shortened so that there are 25 epochs, and 20 if steps are slower."""
     return max(1, min(steps_per_epoch, steps // AIMED_EPOCHS))
 
 
