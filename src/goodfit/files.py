@@ -96,6 +96,6 @@ def require_disk_room(folder: Path, needed_bytes: int, purpose: str) -> None:
     free = shutil.disk_usage(existing).free
     if free < needed_bytes:
         raise ResourceError(
-            f"{folder}: {purpose} needs about {needed_bytes / 2**30:.2f} GiB, the disk has {free / 2**30:.2f} GiB free. "
+            f"{folder}: {purpose} needs about {needed_bytes / 2**20:.1f} MiB, the disk has {free / 2**20:.1f} MiB free. "
             "Free some space or choose another folder."
         )

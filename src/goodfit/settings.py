@@ -183,7 +183,7 @@ def build_settings(values: dict[str, Any]) -> Settings:
                 hint = f" ({section} has: {', '.join(annotation.model_fields)})"
                 lines.append(f"{place}: there is no such setting{hint}")
             else:
-                lines.append(f"{place}: {item['msg'].removeprefix('Value error, ')}")
+                lines.append(f"{place}={item['input']}: {item['msg'].removeprefix('Value error, ')}")
         raise SettingsError("These settings cannot be used:\n  " + "\n  ".join(lines)) from error
 
 

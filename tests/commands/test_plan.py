@@ -147,7 +147,7 @@ def test_a_run_in_use_is_left_alone(root: Path, tmp_path: Path, measuring: Measu
 
 def test_a_broken_file_stops_the_planning(root: Path, tmp_path: Path, measuring: Measuring) -> None:
     (root / "imagesTr" / "c2_0000.nii.gz").write_bytes(b"broken")
-    with pytest.raises(DatasetError, match=r"1 problems must be mended first.*\n.*c2"):
+    with pytest.raises(DatasetError, match=r"1 problem to be mended first.*\n.*c2"):
         plan(root, run=tmp_path / "run")
     assert not (tmp_path / "run" / "plan.json").exists()
 

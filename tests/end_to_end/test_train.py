@@ -186,7 +186,7 @@ def test_a_broken_dataset_is_refused_with_its_first_problems(boxes: Path, tmp_pa
     sitk.WriteImage(sitk.ReadImage(str(unknown)) * 7, str(unknown))
     result = goodfit.check(copy)
     assert {problem.case for problem in result.errors} == {"case_03", "case_05"}
-    with pytest.raises(DatasetError, match=r"(?s)problems must be mended.*case_03.*case_05"):
+    with pytest.raises(DatasetError, match=r"(?s)to be mended first.*case_03.*case_05"):
         goodfit.train(copy, run=tmp_path / "run")
     with pytest.raises(DatasetError, match="nowhere"):
         goodfit.train(tmp_path / "nowhere")

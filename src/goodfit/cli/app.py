@@ -53,13 +53,14 @@ def check(
     """
     from goodfit.cli.screen import Screen, console, show_logs, show_table
     from goodfit.commands.inspect import check as run_check
+    from goodfit.data.wording import counted
 
     show_logs(verbose)
     with Screen() as screen:
         result = run_check(dataset, group_by=group_by, workers=workers, observer=screen)
     if result.problems:
         show_table(
-            f"{dataset}: {len(result.problems)} problems",
+            f"{dataset}: {counted(len(result.problems), 'problem')}",
             ["severity", "case", "file", "what", "what to do"],
             [[p.severity, p.case, p.file, p.what, p.remedy] for p in result.problems],
         )

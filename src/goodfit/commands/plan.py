@@ -17,6 +17,7 @@ from goodfit.commands.places import CHANGEABLE, cache_folder, choose_run, set_as
 from goodfit.commands.trained import edits_since, refuse_edits
 from goodfit.data.dataset import Dataset, content_key, open_dataset
 from goodfit.data.splits import Split, load_split, make_split, save_split
+from goodfit.data.wording import counted
 from goodfit.errors import DatasetError, PlanError
 from goodfit.files import write_json
 from goodfit.observer import Observer
@@ -90,7 +91,7 @@ def refuse_broken(dataset: Dataset, result: CheckResult) -> None:
     first = "\n".join(f"  {sentence(error)}" for error in errors[:5])
     more = f"\n  ... and {len(errors) - 5} more" if len(errors) > 5 else ""
     raise DatasetError(
-        f"{dataset.root}: {len(errors)} problems must be mended first (`goodfit check {dataset.root}` lists all):\n"
+        f"{dataset.root}: {counted(len(errors), 'problem')} to be mended first (`goodfit check {dataset.root}` lists all):\n"
         f"{first}{more}"
     )
 
