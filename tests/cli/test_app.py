@@ -157,7 +157,7 @@ def test_check_lists_the_problems(monkeypatch: pytest.MonkeyPatch) -> None:
     check = Command(monkeypatch, "check", SimpleNamespace(problems=problems, ok=False, cases_checked=2), "inspect")
     shown = run("check", "data", *flags(["group_by", "workers"]), code=1)
     assert asked(check) == {"dataset": Path("data"), "group_by": WISHES["group_by"], "workers": 2}
-    for cell in ("error", "case_1", "a.nii.gz", "It is broken.", "Copy it again.", "data: 1 problems"):
+    for cell in ("error", "case_1", "a.nii.gz", "It is broken.", "Copy it again.", "data: 1 problem"):
         assert cell in shown
     assert "no errors" not in shown
 

@@ -150,3 +150,30 @@ def test_more_memory_than_asked_for_is_warned_of(
     (note,) = listener.notes
     assert note.startswith("warning: a batch of 2 needs 2.00 GiB")
     assert "--batch-size" in note
+
+
+def test_a_time_too_short_for_3d_trains_slices_unless_the_user_insists(
+    tiny_plan: Callable[..., Plan], listener: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = tiny_plan(configuration={"network": WIDE}, budget={"time": 60.0})
+    slices = plan.chosen.model_copy(
+        update={
+            "name": "2d",
+            "patch_size": plan.chosen.patch_size[1:],
+            "network": plan.chosen.network.model_copy(
+                update={
+                    "strides": [stride[1:] for stride in plan.chosen.network.strides],
+                    "kernel_sizes": [kernel[1:] for kernel in plan.chosen.network.kernel_sizes],
+                }
+            ),
+        }
+    )
+    plan = plan.model_copy(update={"configurations": {**plan.configurations, "2d": slices}})
+    monkeypatch.setattr(
+        "goodfit.commands.measure.time_step", lambda configuration, *_: 1.0 if configuration.dims == 3 else 0.01
+    )
+    fitted = measure_plan(plan, build_settings({"machine.device": "cpu"}), 0.0, listener, refit=True)
+    assert fitted.configuration == "2d"
+    assert "insists" in fitted.reasons["configuration"]
+    insisting = build_settings({"machine.device": "cpu", "plan.configuration": "3d_fullres"})
+    assert measure_plan(plan, insisting, 0.0, listener, refit=True).configuration == "3d_fullres"

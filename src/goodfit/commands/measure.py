@@ -9,7 +9,9 @@ from goodfit.planning.arithmetic import describe_bytes, describe_seconds
 from goodfit.planning.memory import available_memory, predict_training_memory
 from goodfit.planning.time_budget import (
     OVERHEAD,
+    STEPS_FOR_3D,
     STEPS_PER_EPOCH,
+    FittedBudget,
     candidates,
     fit_to_time,
 )
@@ -85,20 +87,34 @@ def measure_plan(plan: Plan, settings: Settings, spent: float, observer: Observe
 
 
 def _fit(plan: Plan, settings: Settings, device: torch.device, spent: float) -> Plan:
-    assert plan.budget.time is not None, "only called with a time budget"
-    reserve = max(LEAST_RESERVE, RESERVE_SHARE * plan.budget.time)
-    training_seconds = max(1.0, plan.budget.time - spent - reserve)
+    limit = plan.budget.time
+    assert limit is not None, "only called with a time budget"
+    reserve = max(LEAST_RESERVE, RESERVE_SHARE * limit)
+    training_seconds = max(1.0, limit - spent - reserve)
     wishes = settings.plan
 
     def measure(configuration: Configuration) -> float:
         return time_step(configuration, plan.data, plan.training, device)
 
-    ladder = candidates(plan.chosen, batch_fixed=wishes.batch_size is not None)
-    fitted = fit_to_time(ladder, training_seconds, measure, settings.budget.steps_per_epoch)
+    def fit(configuration: Configuration) -> FittedBudget:
+        ladder = candidates(configuration, batch_fixed=wishes.batch_size is not None)
+        return fit_to_time(ladder, training_seconds, measure, settings.budget.steps_per_epoch)
+
+    fitted = fit(plan.chosen)
+    free_to_choose = wishes.configuration is None and wishes.patch_size is None and wishes.batch_size is None
+    if fitted.steps < STEPS_FOR_3D and free_to_choose and plan.chosen.dims == 3 and "2d" in plan.configurations:
+        slices = fit(plan.configurations["2d"])
+        if slices.steps > fitted.steps:
+            reason = (
+                f"the time makes {fitted.steps} steps of the smallest {plan.configuration} network, fewer than "
+                f"{STEPS_FOR_3D}, and {slices.steps} steps of 2d; --configuration {plan.configuration} insists"
+            )
+            plan = plan.model_copy(update={"configuration": "2d", "reasons": {**plan.reasons, "configuration": reason}})
+            fitted = slices
     reasons = {
         **plan.budget.reasons,
         "time": (
-            f"{describe_seconds(plan.budget.time)} for the whole command, {training_seconds:.0f} s of it to train: about "
+            f"{describe_seconds(limit)} for the whole command, {training_seconds:.0f} s of it to train: about "
             f"{fitted.steps} steps of {fitted.seconds_per_step:.3f} s (validation included), {fitted.epochs} epochs; "
             "the clock decides when the cooldown begins"
         ),

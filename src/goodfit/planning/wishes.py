@@ -43,7 +43,8 @@ def apply_wishes(plan: Plan, settings: Settings, cases: int) -> Plan:
         configurations = {**plan.configurations, plan.configuration: chosen}
         budget = _overridden(default_budget(), settings.budget)
         training = _overridden(default_training(settings.training.optimizer or "adamw"), settings.training)
-        return plan.model_copy(update={"configurations": configurations, "budget": budget, "training": training})
+        wished = plan.model_copy(update={"configurations": configurations, "budget": budget, "training": training})
+        return type(plan).model_validate(wished.model_dump())
     except ValidationError as error:
         raise plan_error("the settings", error) from error
 
