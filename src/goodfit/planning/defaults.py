@@ -37,7 +37,7 @@ def default_training(optimizer: Literal["sgd", "adamw"] = "adamw") -> Training:
     return Training(
         reasons={
             **_SHARED,
-            "optimizer": "ahead of SGD on three datasets under short budgets (benchmarks/optimizers.py)",
+            "optimizer": "far ahead of SGD under short budgets (docs/log.md, benchmarks/optimizers.py)",
             "learning_rate": "the peak that AdamW was measured with",
             "weight_decay": "on convolutions alone; torch's default for AdamW",
         }
