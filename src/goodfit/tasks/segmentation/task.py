@@ -9,11 +9,10 @@ import numpy as np
 import torch
 
 from goodfit.tasks.segmentation.augmentation import apply, augmentation_settings
-from goodfit.tasks.segmentation.inference import SlidingWindow
+from goodfit.tasks.segmentation.inference import predict_preprocessed
 from goodfit.tasks.segmentation.loss import SegmentationLoss
 from goodfit.tasks.segmentation.metrics import dice_counts, dice_of_counts
 from goodfit.tasks.segmentation.network import build_network, deep_supervision_strides
-from goodfit.tasks.segmentation.restore import labels_of
 from goodfit.tasks.segmentation.sampling import PatchDataset, fixed_patches, training_loader
 from goodfit.training.task import ValidationResult
 
@@ -132,13 +131,16 @@ class SegmentationTask:
         """Dice of whole cases, in the preprocessed space: mean over cases of each class, then over classes."""
         started = time.perf_counter()
         per_case: list[list[float]] = []
-        window = SlidingWindow(
-            tuple(self._plan.chosen.patch_size), device=self._device, precision=self._plan.training.precision
-        )
         for name in self._validation[:cases]:
             case = self._store.case(name)
-            logits = window.logits(network, torch.from_numpy(np.asarray(case.image[...])))
-            predicted = labels_of(logits, self._labels).cpu().numpy()
+            predicted = predict_preprocessed(
+                network,
+                torch.from_numpy(np.asarray(case.image[...])),
+                self._plan.chosen,
+                self._labels,
+                device=self._device,
+                precision=self._plan.training.precision,
+            )
             per_case.append(dice_of_counts(dice_counts(predicted, np.asarray(case.label[0]), self._labels)))
         scores = np.array(per_case, dtype=np.float64)
         known = ~np.isnan(scores)
