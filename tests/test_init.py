@@ -41,7 +41,17 @@ def test_every_command_is_a_documented_function_of_its_name(name: str) -> None:
 
 def test_the_commands_are_these() -> None:
     assert sorted(goodfit.__all__) == goodfit.__all__
-    assert set(goodfit.__all__) == {"check", "plan", "preprocess", "train", "predict", "evaluate", "report", "demo"}
+    assert set(goodfit.__all__) == {
+        "check",
+        "cross_validate",
+        "plan",
+        "preprocess",
+        "train",
+        "predict",
+        "evaluate",
+        "report",
+        "demo",
+    }
 
 
 def test_anything_else_is_an_attribute_error() -> None:

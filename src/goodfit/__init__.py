@@ -10,20 +10,48 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from goodfit.commands.control import resume, stop
+    from goodfit.commands.cross_validate import cross_validate
     from goodfit.commands.demo import demo
     from goodfit.commands.evaluate import evaluate
+    from goodfit.commands.extend import extend
     from goodfit.commands.inspect import check
     from goodfit.commands.plan import plan
     from goodfit.commands.predict import predict
     from goodfit.commands.preprocess import preprocess
     from goodfit.commands.report import report
     from goodfit.commands.train import train
+    from goodfit.training.hooks import Context, Hook
+    from goodfit.training.recipe import Recipe
 
 __version__ = "0.1.0"
 
-__all__ = ["check", "demo", "evaluate", "plan", "predict", "preprocess", "report", "train"]
+__all__ = [
+    "Context",
+    "Hook",
+    "Recipe",
+    "check",
+    "cross_validate",
+    "demo",
+    "evaluate",
+    "extend",
+    "plan",
+    "predict",
+    "preprocess",
+    "report",
+    "resume",
+    "stop",
+    "train",
+]
 
-_HOMES = {name: f"goodfit.commands.{name}" for name in __all__} | {"check": "goodfit.commands.inspect"}
+_HOMES = {name: f"goodfit.commands.{name}" for name in __all__} | {
+    "Context": "goodfit.training.hooks",
+    "Hook": "goodfit.training.hooks",
+    "Recipe": "goodfit.training.recipe",
+    "check": "goodfit.commands.inspect",
+    "resume": "goodfit.commands.control",
+    "stop": "goodfit.commands.control",
+}
 
 
 def __getattr__(name: str) -> Any:

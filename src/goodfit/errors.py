@@ -23,6 +23,12 @@ class ImageFileError(DatasetError):
     """An image or label file is missing, unreadable, truncated or of an unsupported kind."""
 
 
+class VideoError(GoodfitError):
+    """A video is missing, unreadable, truncated, has no such frame, or cannot be written."""
+
+    exit_code = 1
+
+
 class SplitError(DatasetError):
     """A split cannot be made from these groups, or splits.json contradicts the dataset."""
 
@@ -43,5 +49,11 @@ class RunError(GoodfitError):
 
 class ResourceError(GoodfitError):
     """Disk or memory do not suffice for what was asked."""
+
+    exit_code = 1
+
+
+class HookError(GoodfitError):
+    """A user's hook raised an exception."""
 
     exit_code = 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from goodfit.training.loop import Report
+    from goodfit.training.progress import Report
 
 
 class Observer:

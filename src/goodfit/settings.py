@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
 
 from goodfit.errors import SettingsError
+from goodfit.planning.period import Period  # noqa: TC001 (pydantic needs it when the class is made)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,6 +55,16 @@ def parse_numbers(value: object) -> object:
 def parse_patience(value: object) -> object:
     """Turn "off" into 0, which stands for no patience."""
     return 0 if isinstance(value, str) and value.strip().lower() == "off" else value
+
+
+def parse_monitor(value: object) -> object:
+    """Let dice and ap stand for their columns."""
+    return {"dice": "val_dice", "ap": "val_ap"}.get(value, value) if isinstance(value, str) else value
+
+
+def parse_names(value: object) -> object:
+    """Turn "a,b" into a list."""
+    return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
 
 
 Duration = Annotated[PositiveFloat, BeforeValidator(parse_duration)]
@@ -117,7 +128,16 @@ class TrainingSettings(Section):
     patience: Annotated[int, Field(ge=0), BeforeValidator(parse_patience)] | None = None
     """Epochs; 0 or off: never stop on a plateau."""
     min_delta: Annotated[float, Field(ge=0)] | None = None
-    monitor: str | None = None
+    smoothing: Annotated[float, Field(ge=0, lt=1)] | None = None
+    monitor: Annotated[str, BeforeValidator(parse_monitor)] | None = None
+    validate_every: Period | None = None
+    """Like "2 epochs" or "100 steps"; a plain number means steps."""
+    checkpoint_seconds: Annotated[PositiveFloat, BeforeValidator(parse_duration)] | None = None
+    """A checkpoint is written after this time at the latest; 90s, 10m."""
+    hooks: Annotated[list[str], BeforeValidator(parse_names)] | None = None
+    """Hooks to call, each module:Class."""
+    recipe: str | None = None
+    """Subclass of goodfit.Recipe, module:Class."""
     ema: Annotated[float, Field(ge=0, le=0.25)] | None = None
     oversample_foreground: Share | None = None
     precision: Literal["bfloat16", "float32"] | None = None
@@ -132,6 +152,10 @@ class MachineSettings(Section):
     """cpu, cuda or cuda:1; the first GPU when there is one."""
     workers: Annotated[int, Field(ge=0)] | None = None
     """Loader processes."""
+    grace: Duration | None = None
+    """Time between a scheduler's SIGTERM and its kill: SIGTERM then saves and leaves instead of cooling down."""
+    log: Annotated[list[Literal["tensorboard", "mlflow"]], BeforeValidator(parse_names)] | None = None
+    """Where else to log, beside metrics.csv."""
 
 
 class PredictionSettings(Section):
@@ -221,6 +245,12 @@ SHORTCUTS = {
     "patience": "training.patience",
     "min_delta": "training.min_delta",
     "monitor": "training.monitor",
+    "validate_every": "training.validate_every",
+    "hook": "training.hooks",
+    "recipe": "training.recipe",
+    "cooldown_shape": "training.cooldown_shape",
+    "grace": "machine.grace",
+    "log": "machine.log",
     "precision": "training.precision",
     "seed": "training.seed",
     "device": "machine.device",

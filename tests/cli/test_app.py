@@ -42,7 +42,9 @@ WISHES: dict[str, Any] = {
     "tta": True,
     "step_size": 0.25,
 }
-SCORES = SimpleNamespace(title="test, 1 case", rows=lambda: [["class", "Dice"], ["liver", "0.900"]], mean_dice=0.9)
+SCORES = SimpleNamespace(
+    title="test, 1 case", rows=lambda: [["class", "Dice"], ["liver", "0.900"]], mean_dice=0.9, optimistic=False
+)
 RUN = SimpleNamespace(path=Path("runs/one"), plan=Path("runs/one/plan.json"))
 
 

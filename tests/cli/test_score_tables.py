@@ -62,4 +62,6 @@ def test_every_class_and_the_mean_are_rows(terminal: io.StringIO) -> None:
 
 def test_scores_of_the_set_that_chose_the_checkpoint_are_marked(terminal: io.StringIO) -> None:
     show_scores(scores(optimistic=True))
-    assert OPTIMISTIC in terminal.getvalue().splitlines()[0]
+    lines = terminal.getvalue().splitlines()
+    assert OPTIMISTIC in lines[0]
+    assert lines[-1] == f"mean Dice 0.6750 ({OPTIMISTIC})"

@@ -65,12 +65,30 @@ def test_a_run_keeps_the_scores_of_its_test_cases(
     prepared = prepare_run()
     run = prepared.run
     shutil.copytree(root / "labelsTr", run.predictions)
-    scores = score_run(prepared.dataset, ["c4", "c1"], run, prepared.plan.data.labels, listener)
+    split = prepared.split.model_copy(update={"test": ["c4", "c1"]})
+    scores = score_run(prepared.dataset, split, run, prepared.plan.data.labels, listener)
     assert list(scores.cases) == ["c1", "c4"]
     assert (scores.set, scores.optimistic, scores.mean_dice) == ("test", False, 1)
     assert json.loads(run.scores.read_text())["set"] == "test"
     assert len(run.scores.with_suffix(".csv").read_text().splitlines()) == 5
     assert listener.stages == ["evaluate"]
+
+
+def test_scores_of_the_set_that_decided_are_marked_wherever_they_are_written(
+    prepare_run: Callable[..., Prepared], root: Path, listener: Any
+) -> None:
+    prepared = prepare_run()
+    run = prepared.run
+    shutil.copytree(root / "labelsTr", run.predictions)
+    split = prepared.split.model_copy(
+        update={"validation": ["c4"], "optimistic": True, "optimistic_reason": "the test set decided"}
+    )
+    scores = score_run(prepared.dataset, split, run, prepared.plan.data.labels, listener)
+    assert scores.optimistic
+    assert "Optimistic: the test set decided." in scores.notes
+    assert json.loads(run.scores.read_text())["optimistic"] is True
+    header, *rows = [line.split(",") for line in run.scores.with_suffix(".csv").read_text().splitlines()]
+    assert {row[header.index("optimistic")] for row in rows} == {"true"}
 
 
 def test_predictions_of_photos_are_found_as_png(
@@ -85,4 +103,5 @@ def test_predictions_of_photos_are_found_as_png(
         sitk.WriteImage(sitk.GetImageFromArray(label), str(file))
     case = Case("frame", (tmp_path / "frame.jpg",), tmp_path / "frame.png", "frame")
     photos = dataclasses.replace(prepared.dataset, file_ending=".jpg", cases=(case,))
-    assert score_run(photos, ["frame"], prepared.run, prepared.plan.data.labels, listener).mean_dice == 1
+    split = prepared.split.model_copy(update={"test": ["frame"]})
+    assert score_run(photos, split, prepared.run, prepared.plan.data.labels, listener).mean_dice == 1

@@ -44,6 +44,17 @@ def test_a_chosen_folder_keeps_its_cache_inside(dataset: Dataset, tmp_path: Path
     assert cache_folder(dataset, run.path) == tmp_path / "mine" / "cache"
 
 
+def test_the_folds_of_a_cross_validation_share_its_cache(dataset: Dataset, tmp_path: Path) -> None:
+    for folder, cache in (
+        (tmp_path / "mine", tmp_path / "mine" / "cache"),
+        (Path("runs/Dataset001_Test/cv-1"), Path("runs/Dataset001_Test/cache")),
+    ):
+        folder.mkdir(parents=True)
+        (folder / "cross_validation.json").write_text("{}")
+        assert cache_folder(dataset, folder) == cache
+        assert cache_folder(dataset, folder / "fold_0") == cache
+
+
 def test_other_settings_for_a_chosen_folder_are_refused_by_name(dataset: Dataset, tmp_path: Path) -> None:
     begun(dataset, tmp_path / "mine", {"budget.epochs": 5})
     assert choose_run(dataset, tmp_path / "mine", {}, fresh=False).path == tmp_path / "mine"

@@ -12,7 +12,7 @@ from goodfit.commands.plan import aim, plan, prepare, refuse_broken
 from goodfit.data.checks import CheckResult
 from goodfit.data.dataset import open_dataset
 from goodfit.data.problems import Problem
-from goodfit.errors import DatasetError, PlanError, RunError, SettingsError
+from goodfit.errors import DatasetError, PlanError, RunError, SettingsError, SplitError
 from goodfit.planning.plan import load_plan, save_plan
 from goodfit.training.run_folder import RunFolder, locked
 
@@ -177,3 +177,36 @@ def test_an_edited_plan_survives_saving(root: Path, tmp_path: Path, measuring: M
     prepared = plan(root, run=tmp_path / "run")
     save_plan(prepared.plan, tmp_path / "copy.json")
     assert load_plan(tmp_path / "copy.json") == load_plan(prepared.run.plan)
+
+
+def test_a_split_and_a_plan_that_are_handed_in_are_used(root: Path, tmp_path: Path, measuring: Measuring) -> None:
+    made = plan(root, run=tmp_path / "made")
+    mine = made.split.model_copy(update={"train": ["c0", "c1", "c2"], "validation": ["c3"], "test": ["c4"]})
+    theirs = made.plan.model_copy(update={"budget": made.plan.budget.model_copy(update={"epochs": 9})})
+    run = tmp_path / "run"
+    first = plan(root, run=run, split=mine, plan=theirs)
+    assert (first.split, first.plan) == (mine, theirs)
+    assert load_plan(first.run.plan) == theirs
+    assert json.loads(first.run.splits.read_text())["test"] == ["c4"]
+    assert measuring.refits == [True], "only the first plan was measured"
+    longer = theirs.model_copy(update={"budget": theirs.budget.model_copy(update={"epochs": 10})})
+    assert plan(root, run=run, split=mine, plan=longer).plan == load_plan(first.run.plan) == longer
+    assert plan(root, run=run).plan == longer
+    assert measuring.refits == [True]
+    first.run.splits.unlink()
+    assert plan(root, run=run, split=mine, plan=longer).split == mine
+
+
+def test_a_run_does_not_go_on_with_another_split(root: Path, tmp_path: Path, measuring: Measuring) -> None:
+    made = plan(root, run=tmp_path / "run")
+    train, validation = [*made.split.train[1:], *made.split.validation], made.split.train[:1]
+    other = made.split.model_copy(update={"train": train, "validation": validation})
+    with pytest.raises(SplitError, match=r"splits\.json: holds other sets"):
+        plan(root, run=made.run.path, split=other)
+
+
+def test_a_plan_of_another_dataset_is_refused(root: Path, tmp_path: Path, measuring: Measuring) -> None:
+    made = plan(root, run=tmp_path / "made").plan
+    foreign = made.model_copy(update={"data": made.data.model_copy(update={"key": "other"})})
+    with pytest.raises(PlanError, match="dataset has changed"):
+        plan(root, run=tmp_path / "run", plan=foreign)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -128,5 +129,15 @@ def test_options_and_wishes_reach_the_prediction(
     assert cases == [("c4", (root / "imagesTr" / "c4_0000.nii.gz",))]
     assert output == prepared.run.predictions
     assert (options["mirror"], options["step_size"], options["precision"]) == (True, 0.75, "float32")
-    assert scored == (prepared.dataset, ["c4"], prepared.run, prepared.plan.data.labels, listener)
+    assert scored == (prepared.dataset, prepared.split, prepared.run, prepared.plan.data.labels, listener)
     assert listener.stages == ["predict the test cases"]
+
+
+def test_a_run_on_all_cases_has_none_to_score(prepared: Prepared, listener: Any) -> None:
+    everything = [*prepared.split.train, *prepared.split.validation, *prepared.split.test]
+    split = prepared.split.model_copy(
+        update={"train": everything, "validation": everything, "test": [], "optimistic": True}
+    )
+    assert predict_test_cases(replace(prepared, split=split), listener) is None
+    assert listener.stages == []
+    assert not prepared.run.predictions.exists()

@@ -7,16 +7,17 @@ import pytest
 
 from goodfit.data.labels import Labels
 from goodfit.reporting.curves import (
-    Span,
     case_figure,
-    column,
     dice_figure,
     loss_figure,
-    phase_spans,
+    loss_parts,
+    parts_figure,
     rate_figure,
 )
+from goodfit.reporting.plotting import phase_spans
 from goodfit.tasks.segmentation.metrics import ClassMetrics
 from goodfit.tasks.segmentation.scores import gather
+from goodfit.training.verdict import Verdict
 
 
 def row(epoch, phase, dice="", **more):
@@ -28,18 +29,7 @@ def row(epoch, phase, dice="", **more):
 ROWS = [row(1, "warmup", 0.2), row(2, "stable"), row(3, "stable", 0.8), row(4, "cooldown", 0.7)]
 
 
-def test_empty_and_undefined_cells_are_missing():
-    assert column(ROWS, "val_dice") == [0.2, None, 0.8, 0.7]
-    assert column([row(1, "stable", "nan"), row(2, "stable", "inf")], "val_dice") == [None, None]
-    assert column(ROWS, "no such column") == [None] * 4
-
-
-def test_spans_join_and_touch():
-    assert phase_spans(ROWS) == [Span("warmup", 0, 1), Span("stable", 1, 3), Span("cooldown", 3, 4)]
-    assert phase_spans([]) == []
-
-
-@pytest.mark.parametrize("figure", [loss_figure, dice_figure, rate_figure])
+@pytest.mark.parametrize("figure", [loss_figure, parts_figure, dice_figure, rate_figure])
 @pytest.mark.parametrize("rows", [ROWS, ROWS[:1], []], ids=["run", "one epoch", "none"])
 def test_figures_are_valid_plotly(figure, rows):
     built = go.Figure(figure(rows))
@@ -52,6 +42,45 @@ def test_both_losses_share_an_axis():
     assert [trace.name for trace in figure.data] == ["training", "validation"]
     assert {trace.yaxis for trace in figure.data} == {None}
     assert list(figure.data[0].y) == [0.5] * 4
+
+
+def test_the_comparable_training_loss_stands_before_the_running_one():
+    figure = go.Figure(loss_figure([{**cells, "train_eval_loss": "0.3"} for cells in ROWS]))
+    running, fixed, validation = figure.data
+    assert [trace.name for trace in figure.data] == ["training, while learning", "training", "validation"]
+    assert list(fixed.y) == [0.3] * 4
+    assert fixed.line.width == validation.line.width > 2 * running.line.width
+
+
+def test_an_empty_column_is_no_curve():
+    figure = go.Figure(loss_figure([{**cells, "train_eval_loss": ""} for cells in ROWS]))
+    assert [trace.name for trace in figure.data] == ["training", "validation"]
+
+
+def test_the_epoch_of_the_verdict_is_marked():
+    figure = go.Figure(loss_figure(ROWS, Verdict("overfitting", 3, "overfitting since epoch 3: ...")))
+    mark = figure.layout.shapes[-1]
+    assert (mark.type, mark.x0, mark.x1) == ("line", 3, 3)
+    assert [note.text for note in figure.layout.annotations] == ["overfitting since epoch 3"]
+    assert len(go.Figure(loss_figure(ROWS, Verdict("good fit", None, ""))).layout.shapes) == 3
+
+
+def test_mark_within_epochs_stands_at_the_step():
+    rows = [{**row(1 + at // 2, "stable"), "step": str(5 * (at + 1))} for at in range(6)]
+    figure = go.Figure(loss_figure(rows, Verdict("overfitting", 2, "")))
+    assert figure.layout.shapes[-1].x0 == 15
+
+
+def test_parts_of_the_loss():
+    rows = [
+        {**cells, "val_loss_dice": "0.3", "train_loss_dice": "0.4", "val_loss_ce": "0.1", "val_loss_z": ""}
+        for cells in ROWS
+    ]
+    assert loss_parts(rows) == ["dice", "ce"]
+    figure = go.Figure(parts_figure(rows))
+    assert [trace.name for trace in figure.data] == ["dice", "dice, while learning", "ce"]
+    assert figure.data[0].line.color == figure.data[1].line.color
+    assert loss_parts(ROWS) == loss_parts([]) == []
 
 
 def test_dice_has_classes_mean_and_the_highest():

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 import json
 import re
 import shutil
@@ -94,9 +95,64 @@ def test_names_cannot_break_the_page(finished_run):
     metrics = finished_run / "metrics.csv"
     metrics.write_text(metrics.read_text().replace("val_dice_organ", "val_dice_</script><b>&"))
     page = write_report(finished_run).read_text()
+    assert "</script><b>&" in [trace["name"] for trace in figures_of(page)["dice"]["data"]]
+
+
+def add_columns(run, columns):
+    """Give metrics.csv more columns: name -> function of the row's number."""
+    path = run / "metrics.csv"
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    for at, row in enumerate(rows):
+        row |= {name: value(at) for name, value in columns.items()}
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+FULL = {
+    "train_eval_loss": lambda at: 1 / (at + 1),
+    "val_loss_dice": lambda at: 0.5,
+    "val_loss_ce": lambda at: 0.4,
+    "cpu_percent": lambda at: 90 + at,
+    "memory_bytes": lambda at: 2**30,
+    "samples_per_second": lambda at: 20,
+}
+
+
+def figures_of(page):
     data = re.search(r'<script id="figures" type="application/json">(.*?)</script>', page, re.DOTALL)
     assert data is not None
-    assert "</script><b>&" in [trace["name"] for trace in json.loads(data[1])["dice"]["data"]]
+    return json.loads(data[1])
+
+
+def test_the_verdict_stands_over_the_curves(finished_run):
+    page = write_report(finished_run).read_text()
+    text = Elements(page).text
+    said = "Still improving (stopped by the user): validation loss fell by"
+    assert text.index("Training is finished") < text.index(said) < text.index("Loss Validation uses")
+    assert page.count('class="fit still-improving"') == 1
+
+
+def test_overfitting_is_marked_in_the_plot(finished_run):
+    dice = {"val_dice": lambda at: 0.1 if at == 0 else 0.5}
+    add_columns(finished_run, {**FULL, **dice, "val_loss": lambda at: 0.5 + 0.1 * abs(at - 2)})
+    page = write_report(finished_run).read_text()
+    found = re.search(r"<b>Overfitting</b> since epoch (\d+)", page)
+    assert found is not None
+    assert figures_of(page)["loss"]["layout"]["annotations"][0]["text"] == f"overfitting since epoch {found[1]}"
+
+
+def test_machine_and_parts_are_shown_where_they_were_measured(finished_run):
+    page = write_report(finished_run).read_text()
+    assert 'id="machine"' not in page
+    assert 'data-figure="parts"' not in page
+    add_columns(finished_run, FULL)
+    page = write_report(finished_run).read_text()
+    assert "measured alike" in page
+    assert 'data-figure="parts"' in page
+    assert {"machine-use", "machine-memory", "machine-speed", "parts"} <= figures_of(page).keys()
 
 
 def test_run_without_scores_says_so(finished_run):
@@ -154,3 +210,22 @@ def test_browser_shows_an_unfinished_run(finished_run, chromium, tmp_path):
     (finished_run / "scores.json").unlink()
     dom = chromium(write_report(finished_run), tmp_path / "profile")
     assert dom.count('class="main-svg"') == 3 * 3
+
+
+CHOOSE_PARTS = """<script>
+document.querySelector('button[data-figure="parts"]').click();
+const names = () => [...document.querySelectorAll("#plot-loss .legendtext")].map((cell) => cell.textContent).join(" ");
+document.body.dataset.parts = names();
+document.querySelector('button[data-figure="loss"]').click();
+document.body.dataset.total = names();
+</script>"""
+
+
+def test_browser_changes_between_the_loss_and_its_parts(finished_run, chromium, tmp_path):
+    add_columns(finished_run, FULL)
+    page = write_report(finished_run)
+    page.write_text(page.read_text().replace("</body>", CHOOSE_PARTS + "</body>"))
+    dom = chromium(page, tmp_path / "profile")
+    assert dom.count('class="main-svg"') == 3 * (4 + 3)
+    assert re.search(r'data-parts="([^"]*)"', dom)[1] == "dice ce"
+    assert re.search(r'data-total="([^"]*)"', dom)[1] == "training, while learning training validation"

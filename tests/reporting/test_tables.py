@@ -12,7 +12,6 @@ from goodfit.reporting.tables import (
     split_rows,
     tiles,
     training_seconds,
-    verdict,
 )
 from goodfit.tasks.segmentation.scores import OPTIMISTIC
 
@@ -20,26 +19,6 @@ from goodfit.tasks.segmentation.scores import OPTIMISTIC
 @pytest.fixture
 def content(finished_run):
     return read_content(finished_run)
-
-
-def test_verdict_of_a_finished_run(content):
-    assert verdict(content) == (
-        "Training is finished after 10 epochs (500 steps). The cooldown began after epoch 7: the user asked to stop."
-    )
-
-
-def test_verdict_without_a_cooldown(content):
-    done = {"epoch": 10, "step": 500, "phase": "done", "reason": "epoch 10: the budget of 10 epochs ends; no cooldown"}
-    ended = verdict(replace(content, events=[done]))
-    assert ended.endswith("It ended after epoch 10: the budget of 10 epochs ends.")
-
-
-def test_verdict_on_the_way(content):
-    running = replace(content, events=content.events[:1])
-    assert "has done 10 epochs (500 steps) and is in the phase cooldown." in verdict(running)
-    stopped = replace(running, record={"status": "interrupted"})
-    assert "interrupted after 10 epochs" in verdict(stopped)
-    assert "No epoch" in verdict(replace(content, rows=[]))
 
 
 def test_tiles_show_the_test_score_first(content):
@@ -80,6 +59,17 @@ def test_split_counts(content):
     groups = dict.fromkeys(content.split.test, "one child")
     grouped = content.split.model_copy(update={"groups": groups})
     assert split_rows(replace(content, split=grouped))[2][2] == 1
+
+
+def test_the_use_of_sets_that_share_cases_is_said(content):
+    split = content.split.model_copy(
+        update={"validation": content.split.test, "optimistic": True, "optimistic_reason": "the fold decided"}
+    )
+    assert split_rows(replace(content, split=split))[2][3] == "scored at the end; optimistic: the fold decided"
+    everything = split.model_copy(update={"validation": split.train, "test": [], "optimistic_reason": "all trained"})
+    shown = replace(content, split=everything, scores=None)
+    assert split_rows(shown)[2] == ("test", 0, None, "none to score: all trained")
+    assert [tile.note for tile in tiles(shown)][:2] == ["no test cases", "on training cases"]
 
 
 def test_cases_are_listed_worst_first(content):

@@ -10,14 +10,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from goodfit.training.controller import (
+    Clock,
     ControllerSettings,
     ControllerState,
     Event,
-    Observation,
-    after_epoch,
-    next_boundary,
+    begin_cooldown,
+    decide,
+    end_of_epoch,
+    observe,
     planned_cooldown_start,
+    validation_due,
 )
+from goodfit.training.schedule import Cooldown
 
 PLAIN = ControllerSettings(
     epochs=60,
@@ -32,22 +36,63 @@ PLAIN = ControllerSettings(
 )
 
 
+Metric = float | None
+RISING: list[Metric] = [0.01 * epoch for epoch in range(1, 100)]
+
+
+class Simulation:
+    """A run without weights: every validation gives the next metric (the last one again when they run out)."""
+
+    def __init__(
+        self,
+        control: ControllerSettings,
+        metrics: list[Metric],
+        seconds: float | None = None,
+        wish_at: int | None = None,
+        state: ControllerState | None = None,
+        validations: int = 0,
+    ) -> None:
+        self.control, self.metrics, self.seconds, self.wish_at = control, metrics, seconds, wish_at
+        self.state = state or ControllerState()
+        self.validations = validations
+        self.validated_at: list[int] = []
+        self.states: list[ControllerState] = []
+        self.events: list[Event] = []
+
+    def step(self) -> None:
+        """Do what the loop does in a step and after it."""
+        control = self.control
+        assert self.state.step < end_of_epoch(control, self.state), "an epoch has at least one step"
+        self.state = replace(self.state, step=self.state.step + 1)
+        if validation_due(control, self.state):
+            metric = self.metrics[min(self.validations, len(self.metrics) - 1)]
+            self.validations += 1
+            self.validated_at.append(self.state.step)
+            self.state = observe(control, self.state, metric)
+        if self.state.step == end_of_epoch(control, self.state):
+            self.state = replace(self.state, epoch=self.state.epoch + 1)
+            clock = None if self.seconds is None else Clock(self.seconds - self.state.step, 1.0)
+            self.take(decide(control, self.state, clock))
+        if self.wish_at is not None and self.state.step >= self.wish_at:
+            self.take(begin_cooldown(control, self.state, "the user asked to stop"))
+        self.states.append(self.state)
+
+    def take(self, decided: tuple[ControllerState, list[Event]]) -> None:
+        self.state = decided[0]
+        self.events += decided[1]
+
+    def to_the_end(self) -> Simulation:
+        while self.state.phase != "done":
+            self.step()
+            assert self.state.step <= self.control.total_steps, "the run exceeds its budget"
+        return self
+
+
 def run(
-    control: ControllerSettings, metrics: list[float | None], seconds: float | None = None
+    control: ControllerSettings, metrics: list[Metric], seconds: float | None = None
 ) -> tuple[list[ControllerState], list[Event]]:
-    """Feed metrics epoch by epoch (the last one again when they run out) until the run is done."""
-    state, states, events = ControllerState(), [], []
-    while state.phase != "done":
-        step = next_boundary(control, state)
-        assert step > state.step, "an epoch has at least one step"
-        state = replace(state, step=step, epoch=state.epoch + 1)
-        left = None if seconds is None else seconds - step
-        metric = metrics[min(state.epoch, len(metrics)) - 1]
-        state, new = after_epoch(control, state, Observation(metric, left, None if seconds is None else 1.0))
-        states.append(state)
-        events += new
-        assert len(states) <= 10 * control.epochs, "the run does not end"
-    return states, events
+    simulation = Simulation(control, metrics, seconds).to_the_end()
+    return simulation.states, simulation.events
 
 
 def test_a_plateau_begins_the_cooldown_after_exactly_patience_epochs() -> None:
@@ -58,7 +103,9 @@ def test_a_plateau_begins_the_cooldown_after_exactly_patience_epochs() -> None:
     assert cooldown.steps == 20, "a fifth of the steps so far"
     assert states[-1].step == 120
     assert [event.phase for event in events] == ["stable", "cooldown", "done"]
-    assert "val_dice 0.5000 has not improved by 0.001 for 5 epochs (best 0.5000 at 5)" in events[1].reason
+    assert events[1].reason == (
+        "epoch 10: val_dice 0.5000 has not risen by 0.001 for 5 epochs (best 0.5000 at 5): cooldown of 2 epochs begins"
+    )
 
 
 def test_an_improvement_resets_the_patience() -> None:
@@ -70,8 +117,7 @@ def test_an_improvement_resets_the_patience() -> None:
 
 
 def test_the_budget_includes_its_cooldown() -> None:
-    rising = [0.01 * epoch for epoch in range(1, 100)]
-    states, events = run(PLAIN, rising)
+    states, events = run(PLAIN, RISING)
     assert states[-1].step == PLAIN.total_steps == 600
     assert planned_cooldown_start(PLAIN) == 500
     assert states[-1].cooldown is not None
@@ -80,8 +126,7 @@ def test_the_budget_includes_its_cooldown() -> None:
 
 
 def test_the_time_left_begins_the_cooldown_early_enough() -> None:
-    rising = [0.01 * epoch for epoch in range(1, 100)]
-    states, events = run(PLAIN, rising, seconds=240)
+    states, events = run(PLAIN, RISING, seconds=240)
     assert 190 <= states[-1].step <= 240
     assert "time left" in events[1].reason
     cooldown = states[-1].cooldown
@@ -89,13 +134,37 @@ def test_the_time_left_begins_the_cooldown_early_enough() -> None:
     assert cooldown.steps >= 0.2 * cooldown.start - 1
 
 
-def test_stop_request_begins_the_cooldown_at_once() -> None:
-    state = replace(ControllerState(phase="stable"), step=100, epoch=10)
-    state, events = after_epoch(PLAIN, state, Observation(0.5, stop_requested=True))
-    assert state.phase == "cooldown"
-    assert state.cooldown is not None
-    assert state.cooldown.steps == 20
-    assert "user asked" in events[0].reason
+def test_a_wish_begins_the_cooldown_at_once_and_a_second_changes_nothing() -> None:
+    simulation = Simulation(PLAIN, RISING, wish_at=103).to_the_end()
+    assert simulation.state.cooldown == Cooldown(103, 21)
+    assert simulation.state.step == 124
+    assert "the user asked to stop: cooldown of 21 steps (2.1 epochs) begins" in simulation.events[1].reason
+    assert begin_cooldown(PLAIN, simulation.states[110], "again") == (simulation.states[110], [])
+
+
+def test_the_cooldown_of_poly_is_none() -> None:
+    simulation = Simulation(replace(PLAIN, cooldown=0.0), RISING, wish_at=103).to_the_end()
+    assert simulation.state.step == 103
+    assert simulation.state.phase == "done"
+
+
+def test_a_period_in_steps_gives_exactly_that_many_validations() -> None:
+    control = replace(PLAIN, epochs=20, steps_per_epoch=250, validate_every=100, patience=None)
+    simulation = Simulation(control, [0.5]).to_the_end()
+    assert simulation.validated_at == list(range(100, 5001, 100))
+    assert len(simulation.validated_at) == 50
+
+
+def test_epochs_without_a_value_are_no_epochs_without_improvement() -> None:
+    states, _ = run(replace(PLAIN, epochs=30), [0.5, *[None] * 29])
+    assert states[-1].cooldown is not None
+    assert states[-1].stopped_by == "the budget of 30 epochs ends"
+
+
+def test_a_metric_seen_every_third_epoch_is_waited_for_in_epochs() -> None:
+    states, _ = run(replace(PLAIN, validate_every=30), [0.5])
+    assert states[-1].cooldown is not None
+    assert states[-1].cooldown.start == 90, "best at 3, seen again at 6 and 9: six epochs are the five of patience"
 
 
 def test_poly_runs_to_the_last_step_without_a_cooldown() -> None:
@@ -121,41 +190,71 @@ def test_state_survives_json() -> None:
 metric_values = st.one_of(st.none(), st.just(math.nan), st.floats(0, 1))
 
 
-@settings(max_examples=200)
-@given(
-    st.lists(metric_values, min_size=1, max_size=80),
-    st.integers(1, 40),
-    st.integers(1, 30),
-    st.floats(0, 1.5),
-    st.one_of(st.none(), st.integers(1, 10)),
-    st.one_of(st.none(), st.integers(1, 2000)),
-)
-def test_any_run_ends_within_its_budget_and_never_interrupts_a_cooldown(
-    metrics: list[float | None],
-    epochs: int,
-    steps: int,
-    cooldown: float,
-    patience: int | None,
-    seconds: float | None,
-) -> None:
-    control = replace(PLAIN, epochs=epochs, steps_per_epoch=steps, cooldown=cooldown, patience=patience)
-    states, _ = run(control, metrics, seconds)
-    assert states[-1].step <= control.total_steps
+@st.composite
+def simulations(draw: st.DrawFn) -> Simulation:
+    control = replace(
+        PLAIN,
+        epochs=draw(st.integers(1, 30)),
+        steps_per_epoch=draw(st.integers(1, 12)),
+        cooldown=draw(st.floats(0, 1.5)),
+        patience=draw(st.one_of(st.none(), st.integers(1, 10))),
+        smoothing=draw(st.sampled_from([0.0, 0.5, 0.9])),
+        larger_is_better=draw(st.booleans()),
+        validate_every=draw(st.one_of(st.none(), st.integers(1, 40))),
+    )
+    return Simulation(
+        control,
+        draw(st.lists(metric_values, min_size=1, max_size=80)),
+        draw(st.one_of(st.none(), st.integers(1, 500))),
+        draw(st.one_of(st.none(), st.integers(1, 400))),
+    )
+
+
+@settings(max_examples=200, deadline=None)
+@given(simulations())
+def test_any_run_ends_within_its_budget_and_never_interrupts_a_cooldown(simulation: Simulation) -> None:
+    control = simulation.control
+    states = simulation.to_the_end().states
     for before, after in itertools.pairwise(states):
         if before.cooldown is not None:
             assert after.cooldown == before.cooldown
     if states[-1].cooldown is not None:
         assert states[-1].step == states[-1].cooldown.end
+    assert simulation.validated_at == sorted(set(simulation.validated_at)), "no step is validated twice"
+    if simulation.events[-1].reason.endswith("cooldown is finished") or states[-1].step == control.total_steps:
+        assert simulation.validated_at[-1] == states[-1].step, "the last step is validated"
 
 
-@settings(max_examples=100)
-@given(st.lists(metric_values, min_size=1, max_size=60), st.integers(0, 40))
-def test_a_resumed_state_decides_the_same(metrics: list[float | None], cut: int) -> None:
-    states, _ = run(PLAIN, metrics)
+@settings(max_examples=200, deadline=None)
+@given(simulations(), st.integers(0, 400))
+def test_a_state_resumed_at_any_step_decides_the_same(simulation: Simulation, cut: int) -> None:
+    states = simulation.to_the_end().states
     cut = min(cut, len(states) - 1)
-    state = ControllerState.from_dict(states[cut].to_dict())
-    for expected in states[cut + 1 :]:
-        state = replace(state, step=next_boundary(PLAIN, state), epoch=state.epoch + 1)
-        metric = metrics[min(state.epoch, len(metrics)) - 1]
-        state, _ = after_epoch(PLAIN, state, Observation(metric))
-        assert state == expected
+    resumed = Simulation(
+        simulation.control,
+        simulation.metrics,
+        simulation.seconds,
+        simulation.wish_at,
+        ControllerState.from_dict(states[cut].to_dict()),
+        sum(step <= states[cut].step for step in simulation.validated_at),
+    ).to_the_end()
+    assert resumed.states == states[cut + 1 :]
+
+
+@given(st.lists(metric_values, min_size=1, max_size=60), st.integers(1, 5))
+def test_patience_is_reset_by_every_improvement(metrics: list[Metric], patience: int) -> None:
+    """The cooldown of a plateau begins exactly ``patience`` epochs after the last improvement, never earlier."""
+    control = replace(PLAIN, patience=patience, epochs=200)
+    states, events = run(control, metrics)
+    if "has not risen" not in events[-2].reason:
+        return
+    cooldown = states[-1].cooldown
+    assert cooldown is not None
+    at = cooldown.start // 10
+    seen = [value for value in metrics[:at] if value is not None and not math.isnan(value)]
+    best = -math.inf
+    for value in seen:
+        best = value if value > best + control.min_delta else best
+    assert states[cooldown.start - 1].best == best
+    before = states[cooldown.start - 1]
+    assert before.observed_epoch - before.best_epoch >= patience

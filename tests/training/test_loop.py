@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import math
 import os
 import signal
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,12 +16,15 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from goodfit.errors import RunError
+from goodfit.errors import HookError, ResourceError, RunError
 from goodfit.planning.plan import Training
 from goodfit.training.checkpoint import load_checkpoint
 from goodfit.training.controller import ControllerSettings
+from goodfit.training.hooks import Context, Hook
 from goodfit.training.loop import Trainer
 from goodfit.training.metrics_log import read_rows
+from goodfit.training.requests import POLL_SECONDS, ask_to_stop
+from goodfit.training.rows import MACHINE, TIMES
 from goodfit.training.run_folder import RunFolder
 
 if TYPE_CHECKING:
@@ -45,7 +48,7 @@ CONTROL = ControllerSettings(
     monitor="val_dice",
     larger_is_better=True,
 )
-TIMED = ("seconds", "train_seconds", "data_seconds", "validation_seconds", "elapsed_seconds")
+TIMED = {*MACHINE, *TIMES}
 
 
 def train(
@@ -110,59 +113,299 @@ def test_a_killed_run_resumed_is_the_uninterrupted_run(
         with pytest.raises(Killed):
             train(killed, kill)
     train(killed)
-    one, other = (load_checkpoint(RunFolder(folder).last) for folder in (whole, killed))
+    same_training(whole, killed)
+
+
+def same_training(one: Path, other: Path) -> None:
+    """Weights, optimizer, curves and transitions of two runs are equal, bit for bit."""
+    checkpoints = [load_checkpoint(RunFolder(folder).last) for folder in (one, other)]
     for group in ("network", "average", "optimizer"):
-        for name, tensor in one.groups[group].items():
-            assert torch.equal(tensor, other.groups[group][name]), (group, name)
-    assert rows_without_times(whole) == rows_without_times(killed)
-    assert json.loads((whole / "events.json").read_text()) == json.loads((killed / "events.json").read_text())
+        for name, tensor in checkpoints[0].groups[group].items():
+            assert torch.equal(tensor, checkpoints[1].groups[group][name]), (group, name)
+    assert rows_without_times(one) == rows_without_times(other)
+    assert (one / "events.json").read_text() == (other / "events.json").read_text()
 
 
-def test_a_signal_saves_in_the_middle_of_an_epoch_and_the_next_call_goes_on(tmp_path: Path) -> None:
-    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
-    train(whole)
-
+def send(number: signal.Signals, at: int) -> Callable[[int], None]:
     def interrupt(step: int) -> None:
+        if step == at:
+            os.kill(os.getpid(), number)
+
+    return interrupt
+
+
+def test_a_signal_begins_the_cooldown_in_the_middle_of_an_epoch(tmp_path: Path) -> None:
+    _, finished = train(tmp_path, send(signal.SIGTERM, 7))
+    events = RunFolder(tmp_path).read_events()
+    assert finished
+    assert [(event["step"], event["phase"]) for event in events[1:]] == [(8, "cooldown"), (10, "done")]
+    assert "SIGTERM received" in events[1]["reason"]
+    assert [int(row["step"]) for row in read_rows(tmp_path / "metrics.csv")] == [5, 10]
+
+
+def test_two_signals_save_and_leave_and_the_next_call_goes_on(tmp_path: Path) -> None:
+    def twice(step: int) -> None:
         if step == 7:
             os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), signal.SIGINT)
 
-    _, finished = train(stopped, interrupt)
+    _, finished = train(tmp_path, twice)
     assert not finished
-    assert load_checkpoint(RunFolder(stopped).last).state["control"]["step"] == 8
-    _, finished = train(stopped)
+    assert load_checkpoint(RunFolder(tmp_path).last).state["progress"]["control"]["step"] == 8
+    train(tmp_path / "whole")
+    _, finished = train(tmp_path)
     assert finished
-    assert rows_without_times(whole) == rows_without_times(stopped)
+    same_training(tmp_path / "whole", tmp_path)
+
+
+def test_with_grace_a_sigterm_saves_and_leaves_without_a_cooldown(tmp_path: Path) -> None:
+    _, finished = train(tmp_path / "stopped", send(signal.SIGTERM, 7), grace=60.0)
+    assert not finished
+    _, finished = train(tmp_path / "stopped")
+    train(tmp_path / "whole")
+    same_training(tmp_path / "whole", tmp_path / "stopped")
+
+
+def test_leaving_in_the_middle_of_a_validation_does_the_validation_again(tmp_path: Path) -> None:
+    seen = []
+
+    def interrupt() -> None:
+        seen.append(1)
+        if len(seen) == 5:  # the validation after the third epoch; each asks for two losses
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    task = toy.ToyTask(before_validation=interrupt)
+    run = RunFolder(tmp_path / "stopped")
+    assert not Trainer(task, TRAINING, CONTROL, run, grace=1.0).train()
+    state = load_checkpoint(run.last).state["progress"]
+    assert (state["control"]["step"], state["control"]["epoch"], state["validated_step"]) == (15, 2, 10)
+    train(tmp_path / "stopped")
+    train(tmp_path / "whole")
+    same_training(tmp_path / "whole", tmp_path / "stopped")
+
+
+def test_a_stop_file_begins_the_cooldown_and_is_gone_afterwards(tmp_path: Path) -> None:
+    def ask(step: int) -> None:
+        if step == 12:
+            ask_to_stop(tmp_path / "stop.json", now=False)
+            time.sleep(1.01 * POLL_SECONDS)
+
+    train(tmp_path, ask)
+    assert "goodfit stop" in RunFolder(tmp_path).read_events()[1]["reason"]
+    assert not (tmp_path / "stop.json").exists()
 
 
 def test_validation_leaves_training_untouched(tmp_path: Path) -> None:
-    class NeverValidating(toy.ToyTask):  # type: ignore[misc,name-defined]
-        def validation_loss(self, network: torch.nn.Module) -> float:
-            return math.nan
+    class Careless(toy.ToyTask):  # type: ignore[misc,name-defined]
+        """Draws from the global random state and would change the weights if it could."""
 
-    train(tmp_path / "with")
-    Trainer(NeverValidating(), TRAINING, CONTROL, RunFolder(tmp_path / "without")).train()
-    one, other = (load_checkpoint(RunFolder(tmp_path / name).last) for name in ("with", "without"))
-    for name, tensor in one.groups["network"].items():
-        assert torch.equal(tensor, other.groups["network"][name])
+        def fixed_loss(self, network: torch.nn.Module, subset: str) -> Any:
+            torch.rand(3)
+            return super().fixed_loss(network, subset)
+
+        def loss(self, network: torch.nn.Module, batch: Any, step: int) -> Any:
+            losses = super().loss(network, batch, step)
+            return replace(losses, total=losses.total * (1 + 0.01 * torch.rand(())))
+
+    for name, period in (("often", 1), ("never", 1000)):
+        torch.manual_seed(3)
+        task = Careless()
+        torch.manual_seed(3)
+        control = replace(CONTROL, validate_every=period)
+        Trainer(task, TRAINING, control, RunFolder(tmp_path / name)).train()
+    one, other = (load_checkpoint(RunFolder(tmp_path / name).last) for name in ("often", "never"))
+    for group in ("network", "average", "optimizer"):
+        for name, tensor in one.groups[group].items():
+            assert torch.equal(tensor, other.groups[group][name])
 
 
-def test_a_loss_that_is_not_finite_names_step_and_cases(tmp_path: Path) -> None:
-    class Exploding(toy.ToyTask):  # type: ignore[misc,name-defined]
-        def loss(self, network: torch.nn.Module, batch: Any, step: int) -> torch.Tensor:
-            return super().loss(network, batch, step) * (math.inf if step == 8 else 1.0)
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(period=st.integers(1, 40), epochs=st.integers(2, 5), length=st.integers(2, 7))
+def test_validations_are_exactly_as_many_as_the_period_asks(
+    tmp_path_factory: pytest.TempPathFactory, period: int, epochs: int, length: int
+) -> None:
+    folder = tmp_path_factory.mktemp("run")
+    train(folder, control=replace(CONTROL, epochs=epochs, steps_per_epoch=length, validate_every=period))
+    rows = read_rows(folder / "metrics.csv")
+    total = epochs * length
+    assert [int(row["step"]) for row in rows if row["val_loss"]] == sorted({*range(period, total + 1, period), total})
+    ends = set(range(length, total + 1, length))
+    assert {int(row["step"]) for row in rows} >= ends, "every epoch has a row"
+    assert len({row["step"] for row in rows}) == len(rows), "no step has two"
+    assert all(row["train_eval_loss"] for row in rows if row["val_loss"])
 
-    with pytest.raises(RunError, match=r"step 8: the loss is inf \(cases case8\)"):
-        Trainer(Exploding(), TRAINING, CONTROL, RunFolder(tmp_path)).train()
+
+class Exploding(toy.ToyTask):  # type: ignore[misc,name-defined]
+    """The loss is infinite at step 13 while the learning rate is above a limit."""
+
+    def __init__(self, limit: float) -> None:
+        super().__init__()
+        self.limit = limit
+        self.rate: Callable[[], float] = lambda: math.inf
+
+    def loss(self, network: torch.nn.Module, batch: Any, step: int) -> Any:
+        losses = super().loss(network, batch, step)
+        broken = step == 13 and self.rate() > self.limit
+        return replace(losses, total=losses.total * (math.inf if broken else 1.0))
+
+
+def explode(folder: Path, limit: float) -> bool:
+    task = Exploding(limit)
+    trainer = Trainer(task, TRAINING, CONTROL, RunFolder(folder))
+    task.rate = lambda: trainer.learning_rate(13)
+    return trainer.train()
+
+
+def test_a_loss_that_is_not_finite_goes_back_and_halves_the_learning_rate(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert explode(tmp_path, 0.006)  # 0.02 and 0.01 are too high
+    said = [event["reason"] for event in RunFolder(tmp_path).read_events() if "inf" in event["reason"]]
+    assert said == [
+        f"step 13: the loss is inf (cases case13): back to step 10, learning rate halved ({n} of 3 times)"
+        for n in (1, 2)
+    ]
+    assert "case13" in caplog.text
+    rows = read_rows(tmp_path / "metrics.csv")
+    assert [int(row["step"]) for row in rows] == [5, 10, 15, 20, 25, 30]
+    assert float(rows[2]["lr"]) == pytest.approx(0.005)
+
+
+def test_after_three_times_it_gives_up_with_the_state_kept(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"step 13: the loss is inf \(cases case13\), and so it was 3 times before"):
+        explode(tmp_path, 0.0)
     state = load_checkpoint(RunFolder(tmp_path).last)
+    assert state.state["progress"]["control"]["step"] == 10
     assert all(bool(torch.isfinite(tensor).all()) for tensor in state.groups["network"].values())
+
+
+def test_a_gradient_that_is_not_finite_is_noticed_too(tmp_path: Path) -> None:
+    class Steep(toy.ToyTask):  # type: ignore[misc,name-defined]
+        def loss(self, network: torch.nn.Module, batch: Any, step: int) -> Any:
+            losses = super().loss(network, batch, step)
+            slope = torch.sqrt((losses.total - losses.total.detach()).abs()) if step == 8 else 0.0
+            return replace(losses, total=losses.total + slope)
+
+    with pytest.raises(RunError, match=r"step 8: the gradient's norm is nan"):
+        Trainer(Steep(), TRAINING, CONTROL, RunFolder(tmp_path)).train()
+
+
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    train(tmp_path / "whole")
+
+    def kill(step: int) -> None:
+        if step == 17:
+            raise Killed
+
+    with pytest.raises(Killed):
+        train(tmp_path / "broken", kill)
+    last = RunFolder(tmp_path / "broken").last
+    content = bytearray(last.read_bytes())
+    content[-20] ^= 1
+    last.write_bytes(bytes(content))
+    train(tmp_path / "broken")
+    assert "damaged" in caplog.text
+    assert "previous.safetensors" in caplog.text
+    same_training(tmp_path / "whole", tmp_path / "broken")
+
+
+def test_a_checkpoint_of_another_training_is_refused(tmp_path: Path) -> None:
+    train(tmp_path, identity="one")
+    with pytest.raises(RunError, match="belongs to another training"):
+        train(tmp_path, identity="other")
+
+
+def test_hooks_stop_validate_record_and_keep_their_state(tmp_path: Path) -> None:
+    class Counter(Hook):
+        def __init__(self, name: str) -> None:
+            self.name, self.steps, self.moments = name, 0, []
+
+        def after_step(self, context: Context) -> None:
+            self.steps += 1
+            context.record(self.name, self.steps)
+            if context.step == 7:
+                context.validate()
+            if context.step == 12:
+                context.stop("enough")
+
+        def after_validation(self, context: Context) -> None:
+            self.moments.append((context.step, context.row["val_loss"]))
+
+        def state_dict(self) -> dict[str, Any]:
+            return {"steps": self.steps}
+
+        def load_state_dict(self, state: dict[str, Any]) -> None:
+            self.steps = state["steps"]
+
+    def kill(step: int) -> None:
+        if step == 9:
+            raise Killed
+
+    with pytest.raises(Killed):
+        train(tmp_path, kill, hooks=[Counter("one"), Counter("two")])
+    hooks = [Counter("one"), Counter("two")]
+    train(tmp_path, hooks=hooks)
+    rows = read_rows(tmp_path / "metrics.csv")
+    assert [row["step"] for row in rows] == ["5", "7", "10", "15"]
+    assert [row["one"] for row in rows] == ["5", "7", "10", "15"] == [row["two"] for row in rows]
+    assert [moment[0] for moment in hooks[0].moments] == [7, 10, 15]
+    assert "a hook asked to stop (enough)" in RunFolder(tmp_path).read_events()[1]["reason"]
+
+
+def test_a_hook_that_raises_is_named_and_the_run_can_go_on(tmp_path: Path) -> None:
+    class Broken(Hook):
+        def after_backward(self, context: Context) -> None:
+            if context.step == 8:
+                raise KeyError("gone")
+
+    with pytest.raises(HookError, match=r"Broken: after_backward at step 8 raised KeyError: 'gone' \(.*test_loop.py"):
+        train(tmp_path / "broken", hooks=[Broken()])
+    train(tmp_path / "broken")
+    train(tmp_path / "whole")
+    same_training(tmp_path / "whole", tmp_path / "broken")
+
+
+def test_out_of_memory_halves_the_micro_batch_once_and_keeps_the_gradients(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Large(toy.ToyTask):  # type: ignore[misc,name-defined]
+        def loss(self, network: torch.nn.Module, batch: Any, step: int) -> Any:
+            if len(batch) > 2:
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+            return super().loss(network, batch, step)
+
+    Trainer(Large(), TRAINING, CONTROL, RunFolder(tmp_path / "large")).train()
+    assert caplog.text.count("the memory is too small") == 2, "from 8 to 4 to 2, and never again"
+    train(tmp_path / "whole")
+    one, other = (load_checkpoint(RunFolder(tmp_path / name).last) for name in ("large", "whole"))
+    for name, tensor in one.groups["network"].items():
+        torch.testing.assert_close(tensor, other.groups["network"][name], rtol=1e-3, atol=1e-4)
+
+
+def test_an_ordinary_runtime_error_is_not_taken_for_a_full_memory(tmp_path: Path) -> None:
+    class Wrong(toy.ToyTask):  # type: ignore[misc,name-defined]
+        def loss(self, network: torch.nn.Module, batch: Any, step: int) -> Any:
+            return network(batch.inputs[:, :2])
+
+    with pytest.raises(RuntimeError, match="mat1 and mat2"):
+        Trainer(Wrong(), TRAINING, CONTROL, RunFolder(tmp_path)).train()
+
+
+def test_not_even_one_sample_fits(tmp_path: Path) -> None:
+    class Huge(toy.ToyTask):  # type: ignore[misc,name-defined]
+        def loss(self, network: torch.nn.Module, batch: Any, step: int) -> Any:
+            raise RuntimeError("[enforce fail at alloc_cpu.cpp:127] . DefaultCPUAllocator: can't allocate memory: 1")
+
+    with pytest.raises(ResourceError, match="not even one sample fits"):
+        Trainer(Huge(), TRAINING, CONTROL, RunFolder(tmp_path)).train()
 
 
 def test_validation_that_takes_too_long_uses_a_fixed_subset_and_says_so(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Slow(toy.ToyTask):  # type: ignore[misc,name-defined]
-        def validate(self, network: torch.nn.Module, cases: int) -> Any:
-            return replace(super().validate(network, cases), seconds=1000.0 * cases)
+        def validate(self, network: torch.nn.Module, cases: int, still_wanted: Callable[[], None]) -> Any:
+            return replace(super().validate(network, cases, still_wanted), seconds=1000.0 * cases)
 
     task = Slow()
     Trainer(task, TRAINING, CONTROL, RunFolder(tmp_path)).train()

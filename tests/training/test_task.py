@@ -22,7 +22,17 @@ def test_segmentation_has_every_member_of_the_protocol(name: str) -> None:
 
 def test_the_loop_asks_for_these_and_no_more() -> None:
     assert set(MEMBERS) == {
-        *("network", "metric_columns", "batches", "loss", "validation_loss", "validate", "validation_cases")
+        *(
+            "network",
+            "metric_columns",
+            "loss_parts",
+            "batches",
+            "loss",
+            "fixed_loss",
+            "validate",
+            "validation_cases",
+            "close",
+        )
     }
 
 

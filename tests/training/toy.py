@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from goodfit.training.task import ValidationResult
+from goodfit.training.task import TOTAL, Losses, ValidationResult
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,12 @@ class ToyBatch:
     inputs: Tensor
     targets: Tensor
     cases: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def part(self, start: int, stop: int) -> ToyBatch:
+        return ToyBatch(self.inputs[start:stop], self.targets[start:stop], self.cases)
 
 
 def samples(seed: int, count: int = 8) -> tuple[Tensor, Tensor]:
@@ -28,15 +34,20 @@ def samples(seed: int, count: int = 8) -> tuple[Tensor, Tensor]:
 
 
 class ToyTask:
-    """Linear regression; ``before_loss`` may interfere at any step."""
+    """Linear regression; ``before_loss`` may interfere at any step, ``before_validation`` in each validation."""
 
-    def __init__(self, before_loss: Callable[[int], None] = lambda _step: None) -> None:
+    def __init__(
+        self,
+        before_loss: Callable[[int], None] = lambda _step: None,
+        before_validation: Callable[[], None] = lambda: None,
+    ) -> None:
         torch.manual_seed(0)
         self.network: nn.Module = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 1))
-        self.before_loss = before_loss
+        self.before_loss, self.before_validation = before_loss, before_validation
         self.validated: list[int] = []
 
     metric_columns = ("val_dice", "val_dice_a")
+    loss_parts = ("half",)
     validation_cases = 5
 
     def batches(self, first_step: int, last_step: int) -> Iterator[ToyBatch]:
@@ -44,17 +55,24 @@ class ToyTask:
             inputs, targets = samples(100 + step)
             yield ToyBatch(inputs, targets, (f"case{step}",))
 
-    def loss(self, network: nn.Module, batch: ToyBatch, step: int) -> Tensor:
+    def close(self) -> None:
+        pass
+
+    def loss(self, network: nn.Module, batch: ToyBatch, step: int) -> Losses:
         self.before_loss(step)
-        return (network(batch.inputs) - batch.targets).square().mean()
+        total = (network(batch.inputs) - batch.targets).square().mean()
+        return Losses(total, {"half": total.detach() / 2})
 
-    def validation_loss(self, network: nn.Module) -> float:
+    def fixed_loss(self, network: nn.Module, subset: str) -> Mapping[str, float]:
         assert not network.training
-        inputs, targets = samples(1)
-        return float((network(inputs) - targets).square().mean())
+        self.before_validation()
+        inputs, targets = samples(1 if subset == "validation" else 3)
+        value = float((network(inputs) - targets).square().mean())
+        return {TOTAL: value, "half": value / 2}
 
-    def validate(self, network: nn.Module, cases: int) -> ValidationResult:
+    def validate(self, network: nn.Module, cases: int, still_wanted: Callable[[], None]) -> ValidationResult:
         self.validated.append(cases)
+        still_wanted()
         inputs, targets = samples(2)
         error = float((network(inputs) - targets).square().mean())
         return ValidationResult({"val_dice": 1 / (1 + error), "val_dice_a": 1 / (1 + error)}, cases, 1e-6 * cases)

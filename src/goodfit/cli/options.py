@@ -56,7 +56,31 @@ Patience = Annotated[
     str | None, typer.Option("--patience", help="Epochs without improvement before the cooldown (default 30), or off.")
 ]
 MinDelta = Annotated[float | None, typer.Option("--min-delta", help="Rise of the metric that counts (default 0.001).")]
-Monitor = Annotated[str | None, typer.Option("--monitor", help="Column of metrics.csv to watch (default val_dice).")]
+Monitor = Annotated[
+    str | None, typer.Option("--monitor", help="dice (default), val_loss or any column of metrics.csv.")
+]
+ValidateEvery = Annotated[
+    str | None,
+    typer.Option("--validate-every", help="Like 2epochs or 100steps; a plain number means steps (default 1epoch)."),
+]
+CooldownShape = Annotated[str | None, typer.Option("--cooldown-shape", help="linear (default) or 1-sqrt.")]
+Hooks = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--hook", metavar="MODULE:CLASS", help="Subclass of goodfit.Hook that the loop calls; may be repeated."
+    ),
+]
+RecipeOption = Annotated[
+    str | None,
+    typer.Option("--recipe", metavar="MODULE:CLASS", help="Subclass of goodfit.Recipe: your network, loss, optimizer."),
+]
+Grace = Annotated[
+    str | None,
+    typer.Option(
+        "--grace", help="Time from a scheduler's SIGTERM to its kill, like 60s: SIGTERM then saves and leaves in time."
+    ),
+]
+Log = Annotated[str | None, typer.Option("--log", help="Also log to tensorboard, mlflow or tensorboard,mlflow.")]
 Precision = Annotated[str | None, typer.Option("--precision", help="bfloat16 or float32. Default: what pays here.")]
 Seed = Annotated[int | None, typer.Option("--seed", help="Seed of weights, data order and augmentation (default 0).")]
 GroupBy = Annotated[

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
 
-    from goodfit.training.loop import Report
+    from goodfit.training.progress import Report
 
 console = Console(highlight=False)
 error_console = Console(stderr=True, highlight=False)

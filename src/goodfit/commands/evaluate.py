@@ -12,10 +12,9 @@ from goodfit.tasks.segmentation.evaluation import Pair, evaluate_folders, evalua
 from goodfit.tasks.segmentation.scores import Scores, save_scores, save_scores_csv
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from goodfit.data.dataset import Dataset
     from goodfit.data.labels import Labels
+    from goodfit.data.splits import Split
     from goodfit.training.run_folder import RunFolder
 
 
@@ -60,15 +59,22 @@ def evaluate(
     return scores
 
 
-def score_run(dataset: Dataset, cases: Sequence[str], run: RunFolder, labels: Labels, observer: Observer) -> Scores:
-    """Score the predicted test cases of a run; writes scores.json and scores.csv."""
+def score_run(dataset: Dataset, split: Split, run: RunFolder, labels: Labels, observer: Observer) -> Scores:
+    """Score the predicted test cases of a run; writes scores.json and scores.csv, marked where the split says so."""
     observer.stage("evaluate")
     pairs: dict[str, Pair] = {}
-    for name in cases:
+    for name in split.test:
         reference = dataset.case(name).label
         assert reference is not None, "test cases of a split have labels"
         pairs[name] = Pair(run.predictions / f"{name}{label_ending(dataset.file_ending)}", reference)
-    scores = evaluate_pairs(pairs, labels, set_name="test", on_progress=observer.advance)
+    scores = evaluate_pairs(
+        pairs,
+        labels,
+        set_name="test",
+        optimistic=split.optimistic,
+        on_progress=observer.advance,
+        notes=[f"Optimistic: {split.optimistic_reason}."] if split.optimistic else [],
+    )
     save_scores(scores, run.scores)
     save_scores_csv(scores, run.scores.with_suffix(".csv"))
     return scores

@@ -21,6 +21,10 @@ CHANGEABLE = ("machine.", "prediction.")
 """Settings that a later call may change: they are no part of what is trained."""
 
 
+CROSS_RECORD = "cross_validation.json"
+"""The record of a cross-validation; the run folders of its folds lie beside it."""
+
+
 def lasting(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Give the settings that make two runs different."""
     return {name: value for name, value in settings.items() if not name.startswith(CHANGEABLE)}
@@ -29,8 +33,11 @@ def lasting(settings: Mapping[str, Any]) -> dict[str, Any]:
 def cache_folder(dataset: Dataset, run: Path | None) -> Path:
     """Folder of what all runs of a dataset share: check, fingerprint, preprocessed cases.
 
-    It is ``runs/DATASET/cache``, or ``cache`` inside the run folder when the user chose that with ``--run``.
+    It is ``runs/DATASET/cache``, or ``cache`` inside the run folder when the user chose that with ``--run``. The
+    folds of a cross-validation share the cache of its folder.
     """
+    if run is not None and (run.parent / CROSS_RECORD).is_file():
+        run = run.parent
     if run is not None and run.parent.resolve() != (RUNS / dataset.root.name).resolve():
         return run / "cache"
     return RUNS / dataset.root.name / "cache"

@@ -18,7 +18,7 @@ from goodfit.commands.trained import edits_since, refuse_edits
 from goodfit.data.dataset import Dataset, content_key, open_dataset
 from goodfit.data.splits import Split, load_split, make_split, save_split
 from goodfit.data.wording import counted
-from goodfit.errors import DatasetError, PlanError
+from goodfit.errors import DatasetError, PlanError, SplitError
 from goodfit.files import write_json
 from goodfit.observer import Observer
 from goodfit.planning.plan import Plan, load_plan, save_plan
@@ -51,7 +51,10 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Target:
-    """What a call is about, before anything is read or written: the dataset, the wishes and the run folder."""
+    """What a call is about, before anything is read or written: the dataset, the wishes and the run folder.
+
+    ``split`` and ``plan`` are None unless the caller made them: they then take the place of those derived here.
+    """
 
     dataset: Dataset
     explicit: dict[str, Any]
@@ -59,12 +62,23 @@ class Target:
     run: RunFolder
     cache: Path
     fresh: bool
+    split: Split | None = None
+    plan: Plan | None = None
 
 
 def aim(
-    dataset: str | Path, run: str | Path | None, *, fresh: bool, settings: Mapping[str, Any] | None, **options: Any
+    dataset: str | Path,
+    run: str | Path | None,
+    *,
+    fresh: bool,
+    settings: Mapping[str, Any] | None,
+    split: Split | None = None,
+    plan: Plan | None = None,
+    **options: Any,
 ) -> Target:
     """Open the dataset, validate the settings and choose the run folder.
+
+    A split or a plan that is handed in (as for the folds of a cross-validation) is used in place of a derived one.
 
     Raises:
         DatasetError: the folder is no dataset.
@@ -76,7 +90,7 @@ def aim(
     opened = open_dataset(Path(dataset), group_by=built.data.group_by)
     folder = choose_run(opened, None if run is None else Path(run), explicit, fresh=fresh)
     cache = cache_folder(opened, folder.path)
-    return Target(opened, explicit, built, folder, cache, fresh)
+    return Target(opened, explicit, built, folder, cache, fresh, split, plan)
 
 
 def refuse_broken(dataset: Dataset, result: CheckResult) -> None:
@@ -115,11 +129,8 @@ def prepare(target: Target, observer: Observer, *, measure: bool, started: float
     if run.plan.is_file() and not target.fresh:
         changed = {name: value for name, value in target.explicit.items() if name.startswith(CHANGEABLE)}
         recorded = build_settings({**run.read_record()["settings"], **changed})
-        plan, split = load_plan(run.plan), _load_or_make_split(target, recorded, observer)
-        if plan.data.key != content_key(dataset):
-            raise PlanError(
-                f"{run.plan}: the dataset has changed since this plan was made. Start again with --fresh, or restore it."
-            )
+        plan, split = target.plan or load_plan(run.plan), _load_or_make_split(target, recorded, observer)
+        _require_same_dataset(plan, dataset, run)
         observer.note(f"plan and split: as they are in {run.path}")
         prepared = Prepared(dataset, recorded, run, target.cache, plan, split)
         if run.read_record().get("status") == "finished":
@@ -129,24 +140,29 @@ def prepare(target: Target, observer: Observer, *, measure: bool, started: float
             return prepared
         refuse_edits(run, plan, split)
         record = run.read_record()
-        edited = record.get("planned") != _measured_parts(plan)
+        edited = record.get("planned") != measured_parts(plan)
+        if target.plan is not None:
+            save_plan(plan, run.plan)
+            run.update_record(planned=measured_parts(plan))
+            return prepared
         if not measure or (record.get("measured") and not edited):
             return prepared
         plan = _measured(prepared, observer, started, refit=not edited)
         save_plan(plan, run.plan)
-        run.update_record(measured=True, planned=_measured_parts(plan))
+        run.update_record(measured=True, planned=measured_parts(plan))
         return Prepared(dataset, recorded, run, target.cache, plan, split)
     result, fingerprint = inspect(dataset, target.cache, observer, fresh=target.fresh)
     refuse_broken(dataset, result)
     assert fingerprint is not None, "a dataset without errors has a fingerprint"
-    split = _new_split(dataset, settings, result)
+    split = target.split or _new_split(dataset, settings, result)
     for problem in result.problems:
         observer.note(sentence(problem))
     for warning in split.warnings:
         observer.note(warning)
-    plan = _base_plan(dataset, fingerprint, settings)
+    plan = target.plan or base_plan(dataset, fingerprint, settings)
+    _require_same_dataset(plan, dataset, run)
     prepared = Prepared(dataset, settings, run, target.cache, plan, split)
-    if measure:
+    if measure and target.plan is None:
         plan = _measured(prepared, observer, started, refit=True)
     if target.fresh:
         aside = set_aside(run)
@@ -162,12 +178,19 @@ def prepare(target: Target, observer: Observer, *, measure: bool, started: float
             "status": "planned",
             "spent_seconds": 0.0,
             "measured": measure,
-            "planned": _measured_parts(plan),
+            "planned": measured_parts(plan),
         },
     )
     save_split(split, run.splits)
     save_plan(plan, run.plan)
     return Prepared(dataset, settings, run, target.cache, plan, split)
+
+
+def _require_same_dataset(plan: Plan, dataset: Dataset, run: RunFolder) -> None:
+    if plan.data.key != content_key(dataset):
+        raise PlanError(
+            f"{run.plan}: the dataset has changed since this plan was made. Start again with --fresh, or restore it."
+        )
 
 
 def sentence(problem: Problem) -> str:
@@ -188,7 +211,16 @@ def _new_split(dataset: Dataset, settings: Settings, result: CheckResult) -> Spl
 def _load_or_make_split(target: Target, settings: Settings, observer: Observer) -> Split:
     """Read splits.json, which the user may have edited; make it anew where it was deleted."""
     if target.run.splits.is_file():
-        return load_split(target.run.splits, target.dataset)
+        found = load_split(target.run.splits, target.dataset)
+        if target.split is not None and found.set_of() != target.split.set_of():
+            raise SplitError(
+                f"{target.run.splits}: holds other sets than this call asks for. Restore the file, or start again in "
+                "another folder with --run."
+            )
+        return found
+    if target.split is not None:
+        save_split(target.split, target.run.splits)
+        return target.split
     result, _ = inspect(target.dataset, target.cache, observer)
     refuse_broken(target.dataset, result)
     split = _new_split(target.dataset, settings, result)
@@ -196,7 +228,8 @@ def _load_or_make_split(target: Target, settings: Settings, observer: Observer) 
     return split
 
 
-def _base_plan(dataset: Dataset, fingerprint: Fingerprint, settings: Settings) -> Plan:
+def base_plan(dataset: Dataset, fingerprint: Fingerprint, settings: Settings) -> Plan:
+    """Derive a plan from data and wishes, without measuring this machine."""
     wishes = settings.plan
     plan = make_plan(
         dataset,
@@ -210,7 +243,7 @@ def _base_plan(dataset: Dataset, fingerprint: Fingerprint, settings: Settings) -
     return apply_wishes(plan, settings, len(fingerprint.cases))
 
 
-def _measured_parts(plan: Plan) -> str:
+def measured_parts(plan: Plan) -> str:
     """Digest of what memory and step time depend on; another digest means that the plan was edited since."""
     parts = {
         "configuration": plan.chosen.model_dump(mode="json", exclude={"reasons": True, "network": {"reasons"}}),

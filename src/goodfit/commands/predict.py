@@ -11,10 +11,12 @@ from goodfit.data.inputs import list_inputs
 from goodfit.errors import RunError, SettingsError
 from goodfit.observer import Observer
 from goodfit.planning.plan import Plan, load_plan
-from goodfit.tasks.segmentation.network import build_network
 from goodfit.tasks.segmentation.predict import predict_cases
+from goodfit.tasks.segmentation.task import network_of
 from goodfit.training.checkpoint import load_checkpoint
 from goodfit.training.device import choose_device
+from goodfit.training.hooks import import_class
+from goodfit.training.recipe import Recipe
 from goodfit.training.run_folder import RunFolder
 from goodfit.training.weights import put_weights
 
@@ -41,10 +43,8 @@ def load_network(run: RunFolder, plan: Plan, checkpoint: str, device: torch.devi
     weights = loaded.groups.get("average") or loaded.groups.get("network")
     if weights is None:
         raise RunError(f"{path}: this checkpoint holds no weights.")
-    configuration = plan.chosen
-    network = build_network(
-        configuration.network, len(plan.data.channels), plan.data.labels.outputs, configuration.dims
-    )
+    recipe = run.read_record().get("settings", {}).get("training.recipe")
+    network = network_of(plan, Recipe() if recipe is None else import_class(recipe, Recipe, "training.recipe")())
     put_weights(network, weights, str(path))
     return network.to(device).eval()
 
@@ -109,8 +109,11 @@ def predict(
     )
 
 
-def predict_test_cases(prepared: Prepared, observer: Observer) -> Scores:
-    """Predict the test cases of a run into its folder and score them."""
+def predict_test_cases(prepared: Prepared, observer: Observer) -> Scores | None:
+    """Predict the test cases of a run into its folder and score them; None where all cases were trained on."""
+    if not prepared.split.test:
+        observer.note("no test cases: every case was trained on, so there is nothing to score")
+        return None
     run, plan, wishes = prepared.run, prepared.plan, prepared.settings.prediction
     device = choose_device(prepared.settings.machine.device)
     network = load_network(run, plan, wishes.checkpoint, device)
@@ -128,4 +131,4 @@ def predict_test_cases(prepared: Prepared, observer: Observer) -> Scores:
         probabilities=wishes.probabilities,
         on_progress=observer.advance,
     )
-    return score_run(prepared.dataset, prepared.split.test, run, plan.data.labels, observer)
+    return score_run(prepared.dataset, prepared.split, run, plan.data.labels, observer)

@@ -50,7 +50,7 @@ def fill_store(
         prepared.dataset,
         prepared.plan,
         store_folder(prepared),
-        cases=names,
+        cases=list(dict.fromkeys(names)),  # sets of an optimistic split may share cases
         configurations=configurations,
         workers=prepared.settings.machine.workers or None,
         on_progress=observer.advance,

@@ -9,26 +9,34 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from goodfit.commands.extensions import Extensions, find_extensions, with_extensions
 from goodfit.commands.plan import Prepared, aim, prepare
 from goodfit.commands.predict import predict_test_cases
 from goodfit.commands.preprocess import fill_store
 from goodfit.commands.report import report
-from goodfit.commands.trained import remember
+from goodfit.commands.trained import flat, identity_of, remember
 from goodfit.observer import Observer
 from goodfit.planning.arithmetic import describe_budget
+from goodfit.planning.period import steps_of
 from goodfit.tasks.segmentation.task import SegmentationTask
 from goodfit.training.controller import ControllerSettings
 from goodfit.training.device import choose_device, make_room_on
+from goodfit.training.loggers import loggers
 from goodfit.training.loop import Trainer
+from goodfit.training.optimizer import build_optimizer
 from goodfit.training.run_folder import RunFolder, environment, locked
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from goodfit.data.splits import Split
+    from goodfit.planning.plan import Plan
     from goodfit.preprocessing.store import Store
     from goodfit.tasks.segmentation.evaluation import Scores
-    from goodfit.training.loop import Report
+    from goodfit.training.hooks import Hook
+    from goodfit.training.progress import Report
+    from goodfit.training.recipe import Recipe
 
 logger = logging.getLogger(__name__)
 
@@ -94,7 +102,9 @@ def controller_settings(prepared: Prepared) -> ControllerSettings:
         patience=plan.training.patience,
         min_delta=plan.training.min_delta,
         monitor=plan.training.monitor,
-        larger_is_better=not plan.training.monitor.endswith("loss"),
+        larger_is_better="loss" not in plan.training.monitor,
+        smoothing=plan.training.smoothing,
+        validate_every=steps_of(plan.training.validate_every, plan.budget.steps_per_epoch),
     )
 
 
@@ -104,6 +114,10 @@ def train(
     run: str | Path | None = None,
     fresh: bool = False,
     settings: Mapping[str, Any] | None = None,
+    hooks: Sequence[Hook] = (),
+    recipe: type[Recipe] | None = None,
+    split: Split | None = None,
+    plan: Plan | None = None,
     observer: Observer | None = None,
     **options: Any,
 ) -> TrainResult:
@@ -116,6 +130,11 @@ def train(
         run: the run folder; default runs/DATASET/DATE-TIME, or the newest one with these settings.
         fresh: start again in a new folder.
         settings: ``{"section.field": value}``, see ``goodfit.settings``.
+        hooks: objects whose methods the loop calls, see ``goodfit.Hook``.
+        recipe: a subclass of ``goodfit.Recipe``: its attributes stand for options that are not given, its methods
+            make network, loss, optimizer and augmentation.
+        split: which cases train, validate and test, in place of a derived split.
+        plan: in place of a derived plan.
         observer: told about the progress.
         **options: shortcuts such as ``time="10m"``, ``epochs=100``, ``batch_size=4``, ``configuration="2d"``.
 
@@ -124,18 +143,23 @@ def train(
     """
     started = time.monotonic()
     observer = observer or Observer()
-    target = aim(dataset, run, fresh=fresh, settings=settings, **options)
+    wishes = with_extensions(settings, options, hooks, recipe)
+    target = aim(dataset, run, fresh=fresh, settings=wishes, split=split, plan=plan)
     with locked(target.run.path, "run"):
         with locked(target.cache, "dataset's cache"):
             prepared = prepare(target, observer, measure=True, started=started)
             record = prepared.run.read_record()
             if record.get("status") == "finished":
-                observer.note(f"{prepared.run.path}: this run is finished. --fresh starts another.")
-                return TrainResult(prepared.run, True, read_scores(prepared.run), prepared.run.report)
+                observer.note(
+                    f"{prepared.run.path}: this run is finished. --fresh starts another, `goodfit extend` goes on."
+                )
+                scores = read_scores(prepared.run) if prepared.split.test else None
+                return TrainResult(prepared.run, True, scores, prepared.run.report)
+            extensions = find_extensions(prepared.settings.training, hooks, recipe)
             store = fill_store(prepared, observer, [prepared.plan.configuration])[prepared.plan.configuration]
         clock = Clock(prepared.plan.budget.time, started, float(record.get("spent_seconds", 0.0)))
         try:
-            if not _fit(prepared, store, clock, observer):
+            if not _fit(prepared, store, clock, extensions, observer):
                 prepared.run.update_record(status="interrupted")
                 return TrainResult(prepared.run, False, None, None)
             prepared.run.update_record(status="trained")
@@ -154,11 +178,10 @@ def read_scores(run: RunFolder) -> Scores:
     return load_scores(run.scores)
 
 
-def _fit(prepared: Prepared, store: Store, clock: Clock, observer: Observer) -> bool:
+def _fit(prepared: Prepared, store: Store, clock: Clock, extensions: Extensions, observer: Observer) -> bool:
     """Run the training loop; give False when it was interrupted."""
-    plan, split, run = prepared.plan, prepared.split, prepared.run
-    device = choose_device(prepared.settings.machine.device)
-    workers = prepared.settings.machine.workers
+    plan, split, run, machine = prepared.plan, prepared.split, prepared.run, prepared.settings.machine
+    device = choose_device(machine.device)
     for line in describe_budget(plan, len(split.train)):
         observer.note(line)
     if plan.training.schedule == "poly" and clock.limit is not None:
@@ -167,30 +190,46 @@ def _fit(prepared: Prepared, store: Store, clock: Clock, observer: Observer) -> 
         )
     if not run.last.is_file():
         remember(run, plan, split)
+    identity = identity_of(run)
     observer.stage("train")
-    run.update_record(status="training", environment=environment(str(device), torch.get_num_threads()))
-    task = SegmentationTask(
-        plan, store, split.train, split.validation, device, default_workers(device) if workers is None else workers
+    run.update_record(
+        status="training", identity=identity, environment=environment(str(device), torch.get_num_threads())
     )
-    wishes = prepared.settings.prediction
-    dims = plan.chosen.dims
-    # Validation takes no mirrored copies and tiles half a patch apart.
-    effort = (2**dims if wishes.tta else 1) * max(1.0, (0.5 / wishes.step_size) ** dims)
-    deadline = None
-    if clock.limit is not None and plan.training.schedule != "poly":
-
-        def deadline(seconds_per_case: float) -> float:
-            return clock.left_for_training(effort * seconds_per_case, len(split.test))
+    recipe = extensions.recipe
+    workers = default_workers(device) if machine.workers is None else machine.workers
+    task = SegmentationTask(plan, store, split.train, split.validation, device, workers, recipe)
 
     def on_report(progress: Report) -> None:
         if progress.row is not None:
             run.update_record(spent_seconds=clock.elapsed())  # a killed process has spent its time, too
         observer.trained(progress)
 
-    trainer = Trainer(task, plan.training, controller_settings(prepared), run, deadline=deadline, on_report=on_report)
+    trainer = Trainer(
+        task,
+        plan.training,
+        controller_settings(prepared),
+        run,
+        deadline=_deadline(prepared, clock),
+        on_report=on_report,
+        hooks=[*extensions.hooks, *loggers(machine.log or (), run.path.name, flat(plan.model_dump(mode="json")))],
+        grace=machine.grace,
+        optimizer=recipe.build_optimizer(task.network, plan, lambda: build_optimizer(task.network, plan.training)),
+        identity=identity,
+    )
     finished = trainer.train()
     make_room_on(device)
     return finished
+
+
+def _deadline(prepared: Prepared, clock: Clock) -> Callable[[float], float] | None:
+    """Give what the trainer asks for the time left; None without a time budget."""
+    plan, wishes = prepared.plan, prepared.settings.prediction
+    if clock.limit is None or plan.training.schedule == "poly":
+        return None
+    dims = plan.chosen.dims
+    # Validation takes no mirrored copies and tiles half a patch apart.
+    effort = (2**dims if wishes.tta else 1) * max(1.0, (0.5 / wishes.step_size) ** dims)
+    return lambda seconds_per_case: clock.left_for_training(effort * seconds_per_case, len(prepared.split.test))
 
 
 def default_workers(device: torch.device) -> int:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from typing import TYPE_CHECKING, Any
 
+from goodfit.commands.places import lasting
 from goodfit.errors import RunError
 from goodfit.files import read_json, write_json
 from goodfit.planning.plan import Plan, parse_plan
@@ -12,7 +15,15 @@ if TYPE_CHECKING:
     from goodfit.data.splits import Split
     from goodfit.training.run_folder import RunFolder
 
-FREE = ("budget.", "training.patience", "training.min_delta", "training.validation_share", "memory", "predicted_memory")
+FREE = (
+    "budget.",
+    "training.patience",
+    "training.min_delta",
+    "training.validation_share",
+    "training.checkpoint_seconds",
+    "memory",
+    "predicted_memory",
+)
 """What may be edited in a training that has begun: how long it goes on, not what it is."""
 
 
@@ -20,6 +31,15 @@ def remember(run: RunFolder, plan: Plan, split: Split) -> None:
     """Note plan and split at the beginning of a training."""
     sets = {name: sorted(cases) for name, cases in split.sets().items()}
     write_json(run.trained, {"plan": plan.model_dump(mode="json"), "split": sets})
+
+
+def identity_of(run: RunFolder) -> str:
+    """Digest of everything that makes a training what it is: plan, split, settings. Names and places have no part."""
+    noted = {"trained": read_json(run.trained, RunError), "settings": lasting(run.read_record().get("settings", {}))}
+    noted["trained"]["plan"] = {
+        name: value for name, value in flat(noted["trained"]["plan"]).items() if name != "goodfit_version"
+    }
+    return hashlib.blake2b(json.dumps(noted, sort_keys=True).encode(), digest_size=8).hexdigest()
 
 
 def trained_plan(run: RunFolder) -> Plan | None:
@@ -34,7 +54,7 @@ def edits_since(run: RunFolder, plan: Plan, split: Split | None = None) -> list[
     if not run.trained.is_file():
         return []
     noted = read_json(run.trained, RunError)
-    before, now = _flat(noted["plan"]), _flat(plan.model_dump(mode="json"))
+    before, now = flat(noted["plan"]), flat(plan.model_dump(mode="json"))
     names = [name for name in {**before, **now} if before.get(name) != now.get(name) and not name.startswith(FREE)]
     if split is not None:
         sets = {name: sorted(cases) for name, cases in split.sets().items()}
@@ -56,12 +76,12 @@ def refuse_edits(run: RunFolder, plan: Plan, split: Split) -> None:
         )
 
 
-def _flat(value: Any, name: str = "") -> dict[str, Any]:
+def flat(value: Any, name: str = "") -> dict[str, Any]:
     """Give the leaves of nested dicts by dotted name, reasons left out."""
     if not isinstance(value, dict):
         return {name: value}
     leaves: dict[str, Any] = {}
     for key, entry in value.items():
         if key != "reasons":
-            leaves |= _flat(entry, f"{name}.{key}" if name else key)
+            leaves |= flat(entry, f"{name}.{key}" if name else key)
     return leaves

@@ -45,14 +45,26 @@ class Split(BaseModel):
     """Case -> group, where groups were given."""
     warnings: list[str] = Field(default_factory=list)
     reasons: dict[str, str] = Field(default_factory=dict)
+    optimistic: bool = False
+    """The set that is scored also decides (or trains): validation may then equal test, or train with test empty."""
+    optimistic_reason: str = ""
+    """Why, in a sentence."""
 
     def sets(self) -> dict[SetName, list[str]]:
         """The three sets by name."""
         return {"train": self.train, "validation": self.validation, "test": self.test}
 
     def set_of(self) -> dict[str, SetName]:
-        """Case -> the set it is in."""
+        """Case -> the set it is in; of two sets that an optimistic split lets coincide, the later one."""
         return {case: name for name, cases in self.sets().items() for case in cases}
+
+    def apart(self) -> dict[SetName, list[str]]:
+        """The sets that must have no case in common: all, but for what an optimistic split does on purpose."""
+        if self.optimistic and not self.test and sorted(self.validation) == sorted(self.train):
+            return {"train": self.train}
+        if self.optimistic and sorted(self.validation) == sorted(self.test):
+            return {"train": self.train, "test": self.test}
+        return self.sets()
 
 
 def make_split(
@@ -83,11 +95,11 @@ def make_split(
     given_test = [case for case in dataset.test_cases if case.label is not None]
     names: list[SetName] = ["train", "validation"] if given_test else list(SET_NAMES)
     group_of = merge_groups({case.name: case.group for case in dataset.cases}, identical)
-    groups = _by_group(group_of)
+    groups = by_group(group_of)
     _require_groups(dataset, groups, given_test, len(names))
     shares = [share / sum(fractions[: len(names)]) for share in fractions[: len(names)]]
     members = sorted(groups.items())
-    presence, classes = _presence([cases for _, cases in members], dataset, class_presence)
+    presence, classes = presence_table([cases for _, cases in members], dataset, class_presence)
     rng = np.random.default_rng(seed)
     assigned = divide([len(cases) for _, cases in members], presence, shares, rng)
     sets: dict[SetName, list[str]] = {name: [] for name in SET_NAMES}
@@ -103,7 +115,7 @@ def make_split(
         validation=sorted(sets["validation"]),
         test=sorted(sets["test"]),
         groups={case: group for case, group in told.items() if dataset.grouped or group != case},
-        warnings=_missing_classes(presence, classes, assigned, names),
+        warnings=missing_classes(presence, classes, assigned, names),
         reasons=_reasons(sets, group_counts, dataset, seed),
     )
 
@@ -126,7 +138,8 @@ def merge_groups(group_of: Mapping[str, str], identical: Sequence[Sequence[str]]
     return {case: " + ".join(sorted(joined[group])) for case, group in group_of.items()}
 
 
-def _by_group(group_of: Mapping[str, str]) -> dict[str, list[str]]:
+def by_group(group_of: Mapping[str, str]) -> dict[str, list[str]]:
+    """Turn case -> group into group -> cases."""
     groups: dict[str, list[str]] = {}
     for case, group in group_of.items():
         groups.setdefault(group, []).append(case)
@@ -155,7 +168,7 @@ def _require_groups(
     raise SplitError(f"{dataset.root}: {how}, at least {needed} groups are needed for {sets}. {ways}{more}.")
 
 
-def _presence(
+def presence_table(
     members: Sequence[Sequence[str]], dataset: Dataset, voxels: Mapping[str, Mapping[int, int]] | None
 ) -> tuple[np.ndarray[tuple[int, int], np.dtype[np.int64]], list[str]]:
     """Count the cases of each group that hold each class, (G, K), and name the classes."""
@@ -169,12 +182,20 @@ def _presence(
     return table, list(classes)
 
 
-def _missing_classes(
+def missing_classes(
     presence: np.ndarray[tuple[int, int], np.dtype[np.int64]],
     classes: Sequence[str],
     assigned: np.ndarray[tuple[int], np.dtype[np.int64]],
     names: Sequence[SetName],
 ) -> list[str]:
+    """Name the classes that a set lacks, one sentence each.
+
+    Args:
+        presence: of ``presence_table``, (G, K).
+        classes: their names, (K,).
+        assigned: index of each group's set, (G,).
+        names: of the sets.
+    """
     warnings = []
     for column, label in enumerate(classes):
         lacking = [name for index, name in enumerate(names) if not presence[assigned == index, column].any()]
@@ -239,7 +260,7 @@ def load_split(path: Path, dataset: Dataset) -> Split:
 def _validate(split: Split, path: Path, dataset: Dataset) -> None:
     cases = {case.name: case for case in (*dataset.test_cases, *dataset.cases)}
     for name, members in split.sets().items():
-        if not members:
+        if not members and name in split.apart():
             raise SplitError(f"{path}: {name} is empty. Put at least one case into it.")
         unknown = [case for case in members if case not in cases]
         if unknown:
@@ -249,7 +270,7 @@ def _validate(split: Split, path: Path, dataset: Dataset) -> None:
             raise SplitError(f"{path}: {name} names cases without a label: {some(bare)}.")
     places: dict[str, list[str]] = {}
     owners: dict[tuple[str, str], set[str]] = {}
-    for name, members in split.sets().items():
+    for name, members in split.apart().items():
         for case in members:
             places.setdefault(case, []).append(name)
             # The file keeps the groups it was made with; the dataset may have been given others since.

@@ -23,6 +23,7 @@ from pydantic import (
 from goodfit.data.labels import Labels
 from goodfit.errors import PlanError
 from goodfit.files import read_json, write_text
+from goodfit.planning.period import Period
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -176,6 +177,12 @@ class Training(Section):
     patience: PositiveInt | None = 30
     """Epochs without improvement before the cooldown; null switches it off."""
     min_delta: NonNegativeFloat = 1e-3
+    smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    """Weight of the past in the running mean of the watched metric that patience looks at."""
+    validate_every: Period = "1 epoch"
+    """Distance of two validations, like "2 epochs" or "100 steps"."""
+    checkpoint_seconds: PositiveFloat = 600.0
+    """A checkpoint is written at each epoch's end, and after this many seconds at the latest."""
     monitor: str = "val_dice"
     """Column of metrics.csv that is watched."""
     ema: Annotated[float, Field(ge=0, le=0.25)] = 0.05
@@ -209,9 +216,6 @@ class Plan(Section):
         if self.configuration not in self.configurations:
             known = ", ".join(self.configurations)
             raise ValueError(f"configuration {self.configuration!r} is not in this plan, which has: {known}")
-        columns = ["train_loss", "val_loss", "val_dice", *(f"val_dice_{name}" for name in self.data.classes)]
-        if self.training.monitor not in columns:
-            raise ValueError(f"training.monitor {self.training.monitor!r} is no column; there are {', '.join(columns)}")
         return self
 
     @property

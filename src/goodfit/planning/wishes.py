@@ -51,7 +51,8 @@ def apply_wishes(plan: Plan, settings: Settings, cases: int) -> Plan:
 
 def _overridden(section: PlanSection, wishes: wishes_of.Section) -> PlanSection:
     """Replace the fields that were wished for and say so; the result is validated again."""
-    values = {name: value for name, value in wishes.model_dump(exclude_unset=True).items() if value is not None}
+    given = wishes.model_dump(exclude_unset=True, include=set(type(section).model_fields))
+    values = {name: value for name, value in given.items() if value is not None}
     if values.get("patience") == 0:
         values["patience"] = None
     reasons = {**section.reasons, **dict.fromkeys(values, ASKED)}

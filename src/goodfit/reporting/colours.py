@@ -21,6 +21,7 @@ PALETTE = (
 )
 TRAINING = "#8a94a6"
 VALIDATION = "#3d7fd9"
+MARK = "#d94f70"
 PHASES = {"warmup": "rgba(224,168,60,0.16)", "stable": "rgba(120,140,170,0.07)", "cooldown": "rgba(61,127,217,0.15)"}
 
 

@@ -1,64 +1,62 @@
-"""The plots of a run as plotly figures, written as plain values so that nothing heavy is imported.
-
-Text, grid and axis colours are left to the page, which sets them for its light or dark theme. Every x axis counts
-finished epochs.
-"""
+"""The plots of how a run learned, and of its scores, as plotly figures in plain values."""
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from goodfit.reporting.colours import PHASES, TRAINING, VALIDATION, class_colours
+from goodfit.reporting.colours import MARK, TRAINING, VALIDATION, class_colours
+from goodfit.reporting.plotting import PHASE_NAMES, Axis, column, has_values, layout, line, phase_spans
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from goodfit.reporting.plotting import Figure
     from goodfit.tasks.segmentation.scores import Scores
+    from goodfit.training.verdict import Verdict
 
-    Figure = dict[str, Any]
-
-PHASE_NAMES = {"warmup": "warm-up", "stable": "stable", "cooldown": "cooldown"}
 MEAN_DICE = "val_dice"
 _CLASS_DICE = "val_dice_"
-_FEW_POINTS = 30  # up to here points are marked
+_VALIDATION_PART, _TRAINING_PART = "val_loss_", "train_loss_"
 _NAMED_CLASSES = 10  # more than these get no legend entry
 
 
-@dataclass(frozen=True)
-class Span:
-    """A phase of the run, from one number of finished epochs to another."""
+def loss_figure(rows: Sequence[Mapping[str, str]], verdict: Verdict | None = None) -> Figure:
+    """Training and validation loss on one axis, and where the verdict's epoch is.
 
-    phase: str
-    start: float
-    end: float
-
-
-def column(rows: Sequence[Mapping[str, str]], name: str) -> list[float | None]:
-    """Read a column of metrics.csv; a missing or empty cell is None."""
-    return [_number(row.get(name)) for row in rows]
-
-
-def phase_spans(rows: Sequence[Mapping[str, str]]) -> list[Span]:
-    """Join the rows of equal phase; a row stands for the epoch that ends at its number."""
-    spans: list[Span] = []
-    for row in rows:
-        phase, end = row.get("phase") or "", float(row["epoch"])
-        if spans and spans[-1].phase == phase:
-            spans[-1] = Span(phase, spans[-1].start, end)
-        else:
-            spans.append(Span(phase, spans[-1].end if spans else end - 1, end))
-    return spans
+    Runs that measured the training loss like the validation loss show both, and the running training loss thin
+    beside them; older runs have the running one only.
+    """
+    if has_values(rows, "train_eval_loss"):
+        traces = [
+            line(rows, "train_loss", "training, while learning", TRAINING, width=0.8),
+            line(rows, "train_eval_loss", "training", TRAINING, width=2.4),
+        ]
+    else:
+        traces = [line(rows, "train_loss", "training", TRAINING)]
+    traces.append(line(rows, "val_loss", "validation", VALIDATION, width=2.4))
+    drawn = layout(rows, "loss")
+    if verdict is not None and verdict.since_epoch is not None and rows:
+        _mark(drawn, Axis.of(rows), verdict.since_epoch, f"{verdict.kind} since epoch {verdict.since_epoch}")
+    return {"data": traces, "layout": drawn}
 
 
-def loss_figure(rows: Sequence[Mapping[str, str]]) -> Figure:
-    """Training and validation loss on one axis."""
-    traces = [
-        _line(rows, "train_loss", "training", TRAINING),
-        _line(rows, "val_loss", "validation", VALIDATION, width=2.4),
+def loss_parts(rows: Sequence[Mapping[str, str]]) -> list[str]:
+    """Name the parts of the validation loss that have values."""
+    names = [
+        name.removeprefix(_VALIDATION_PART) for name in (rows[0] if rows else {}) if name.startswith(_VALIDATION_PART)
     ]
-    return {"data": traces, "layout": _layout(rows, "loss")}
+    return [name for name in names if has_values(rows, _VALIDATION_PART + name)]
+
+
+def parts_figure(rows: Sequence[Mapping[str, str]]) -> Figure:
+    """The parts of the validation loss; those of the running training loss thin and dotted in the same colours."""
+    traces = []
+    for name, colour in class_colours(loss_parts(rows)).items():
+        traces.append(line(rows, _VALIDATION_PART + name, name, colour, width=2.4))
+        if has_values(rows, _TRAINING_PART + name):
+            beside = line(rows, _TRAINING_PART + name, f"{name}, while learning", colour, width=0.9, dash="dot")
+            traces.append({**beside, "mode": "lines"})
+    return {"data": traces, "layout": layout(rows, "parts of the loss")}
 
 
 def dice_figure(rows: Sequence[Mapping[str, str]]) -> Figure:
@@ -66,38 +64,37 @@ def dice_figure(rows: Sequence[Mapping[str, str]]) -> Figure:
     names = [name.removeprefix(_CLASS_DICE) for name in (rows[0] if rows else {}) if name.startswith(_CLASS_DICE)]
     traces = []
     for name, colour in class_colours(names).items():
-        line = _line(rows, _CLASS_DICE + name, name, colour, width=1.4)
-        line["showlegend"] = len(names) <= _NAMED_CLASSES
-        traces.append(line)
-    traces.append(_line(rows, MEAN_DICE, "mean", VALIDATION, width=2.8))
-    layout = _layout(rows, "Dice")
+        trace = line(rows, _CLASS_DICE + name, name, colour, width=1.4)
+        traces.append({**trace, "showlegend": len(names) <= _NAMED_CLASSES})
+    traces.append(line(rows, MEAN_DICE, "mean", VALIDATION, width=2.8))
+    drawn = layout(rows, "Dice")
     highest = _highest(rows)
     if highest is not None:
-        epoch, value = highest
+        place, value = highest
         traces.append(
             {
                 "type": "scatter",
                 "mode": "markers+text",
-                "x": [epoch],
+                "x": [place],
                 "y": [value],
                 "name": "highest mean",
                 "text": [f"{value:.3f}"],
-                "textposition": "bottom left" if epoch > float(rows[-1]["epoch"]) / 2 else "bottom right",
+                "textposition": "bottom left" if place > Axis.of(rows).x[-1] / 2 else "bottom right",
                 "cliponaxis": False,
                 "showlegend": False,
                 "marker": {"symbol": "star", "size": 13, "color": VALIDATION},
                 "hovertemplate": f"highest mean {value:.4f}<extra></extra>",
             }
         )
-    return {"data": traces, "layout": layout}
+    return {"data": traces, "layout": drawn}
 
 
 def rate_figure(rows: Sequence[Mapping[str, str]]) -> Figure:
     """Learning rate, the phases named above their spans."""
-    layout = _layout(rows, "learning rate")
-    layout["yaxis"] |= {"rangemode": "tozero", "exponentformat": "power"}
-    layout["showlegend"] = False
-    layout["annotations"] = [
+    drawn = layout(rows, "learning rate")
+    drawn["yaxis"] |= {"rangemode": "tozero", "exponentformat": "power"}
+    drawn["showlegend"] = False
+    drawn["annotations"] = [
         {
             "x": (span.start + span.end) / 2,
             "y": 1,
@@ -110,7 +107,7 @@ def rate_figure(rows: Sequence[Mapping[str, str]]) -> Figure:
         }
         for span in phase_spans(rows)
     ]
-    return {"data": [_line(rows, "lr", "learning rate", VALIDATION)], "layout": layout}
+    return {"data": [line(rows, "lr", "learning rate", VALIDATION)], "layout": drawn}
 
 
 def case_figure(scores: Scores) -> Figure:
@@ -134,61 +131,46 @@ def case_figure(scores: Scores) -> Figure:
                 "hoveron": "points",
             }
         )
-    layout = {"yaxis": {"title": {"text": "Dice"}}, "xaxis": {"type": "category"}, "showlegend": False, "shapes": []}
-    return {"data": traces, "layout": layout}
+    drawn = {"yaxis": {"title": {"text": "Dice"}}, "xaxis": {"type": "category"}, "showlegend": False, "shapes": []}
+    return {"data": traces, "layout": drawn}
 
 
 def _highest(rows: Sequence[Mapping[str, str]]) -> tuple[float, float] | None:
-    values = zip(column(rows, MEAN_DICE), rows, strict=True)
-    known = [(value, float(row["epoch"])) for value, row in values if value is not None]
+    values = zip(column(rows, MEAN_DICE), Axis.of(rows).x, strict=True)
+    known = [(value, place) for value, place in values if value is not None]
     if not known:
         return None
-    value, epoch = max(known, key=lambda pair: pair[0])
-    return epoch, value
+    value, place = max(known, key=lambda pair: pair[0])
+    return place, value
 
 
-def _line(rows: Sequence[Mapping[str, str]], name: str, title: str, colour: str, width: float = 2.0) -> dict[str, Any]:
-    return {
-        "type": "scatter",
-        "mode": "lines+markers" if len(rows) <= _FEW_POINTS else "lines",
-        "x": [float(row["epoch"]) for row in rows],
-        "y": column(rows, name),
-        "name": title,
-        "connectgaps": True,
-        "line": {"color": colour, "width": width},
-        "marker": {"size": 5, "color": colour},
-        "hovertemplate": "%{y:.4g}",
-    }
-
-
-def _layout(rows: Sequence[Mapping[str, str]], title: str) -> dict[str, Any]:
-    spans = phase_spans(rows)
-    shapes = [
+def _mark(drawn: dict[str, Any], axis: Axis, epoch: int, text: str) -> None:
+    """Draw a vertical line at an epoch, with its meaning written beside it."""
+    place = axis.at_epoch(epoch)
+    early = place - axis.start < (axis.x[-1] - axis.start) / 2
+    drawn["shapes"].append(
         {
-            "type": "rect",
+            "type": "line",
             "xref": "x",
             "yref": "paper",
-            "x0": span.start,
-            "x1": span.end,
+            "x0": place,
+            "x1": place,
             "y0": 0,
             "y1": 1,
-            "fillcolor": PHASES.get(span.phase, "rgba(0,0,0,0)"),
-            "line": {"width": 0},
-            "layer": "below",
+            "line": {"color": MARK, "width": 1.6, "dash": "dash"},
         }
-        for span in spans
+    )
+    drawn["annotations"] = [
+        {
+            "x": place,
+            "y": 0.98,
+            "xref": "x",
+            "yref": "paper",
+            "xanchor": "left" if early else "right",
+            "yanchor": "top",
+            "xshift": 6 if early else -6,
+            "text": text,
+            "showarrow": False,
+            "font": {"size": 12, "color": MARK},
+        }
     ]
-    ends = {"range": [spans[0].start, spans[-1].end]} if spans else {}
-    return {
-        "xaxis": {"title": {"text": "epoch"}, "rangemode": "tozero", **ends},
-        "yaxis": {"title": {"text": title}},
-        "hovermode": "x unified",
-        "shapes": shapes,
-    }
-
-
-def _number(text: str | None) -> float | None:
-    if not text:
-        return None
-    value = float(text)
-    return value if math.isfinite(value) else None

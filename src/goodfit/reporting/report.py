@@ -12,12 +12,16 @@ from goodfit.files import write_text
 from goodfit.reporting import tables
 from goodfit.reporting.colours import class_colours
 from goodfit.reporting.content import read_content
-from goodfit.reporting.curves import case_figure, dice_figure, loss_figure, rate_figure
+from goodfit.reporting.curves import case_figure, dice_figure, loss_figure, loss_parts, parts_figure, rate_figure
+from goodfit.reporting.machine import machine_figure, panels
 from goodfit.reporting.overlays import draw_overlays
 from goodfit.reporting.plan_words import plan_groups
+from goodfit.reporting.plotting import has_values
+from goodfit.reporting.standing import fit, progress
 
 if TYPE_CHECKING:
     from goodfit.reporting.content import Content
+    from goodfit.training.verdict import Verdict
 
 
 def write_report(run: Path) -> Path:
@@ -53,12 +57,13 @@ def render(content: Content) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    scores, plan = content.scores, content.plan
+    scores, plan, verdict = content.scores, content.plan, fit(content)
     return environment.get_template("template.html.j2").render(
         title=content.name,
         plan=plan,
         groups=[] if plan is None else plan_groups(plan),
-        verdict=tables.verdict(content),
+        progress=progress(content),
+        fit=verdict,
         tiles=tables.tiles(content),
         events=content.events,
         budget=tables.budget_lines(content),
@@ -71,7 +76,10 @@ def render(content: Content) -> str:
         colours={} if plan is None else class_colours(plan.data.labels.names),
         environment=tables.environment_rows(content.record),
         rows=content.rows,
-        figures=_as_script(_figures(content)),
+        measured_alike=has_values(content.rows, "train_eval_loss"),
+        parts=loss_parts(content.rows),
+        panels=panels(content.rows),
+        figures=_as_script(_figures(content, verdict)),
         plotly=get_plotlyjs() if content.rows or scores is not None else "",
         style=_part("style.css"),
         script=_part("script.js"),
@@ -79,14 +87,18 @@ def render(content: Content) -> str:
     )
 
 
-def _figures(content: Content) -> dict[str, dict[str, Any]]:
+def _figures(content: Content, verdict: Verdict | None) -> dict[str, dict[str, Any]]:
     figures: dict[str, dict[str, Any]] = {}
     if content.rows:
         figures |= {
-            "loss": loss_figure(content.rows),
+            "loss": loss_figure(content.rows, verdict),
             "dice": dice_figure(content.rows),
             "rate": rate_figure(content.rows),
         }
+    if loss_parts(content.rows):
+        figures["parts"] = parts_figure(content.rows)
+    for panel in panels(content.rows):
+        figures[panel.name] = machine_figure(content.rows, panel)
     if content.scores is not None:
         figures["cases"] = case_figure(content.scores)
     return figures

@@ -1,23 +1,22 @@
-"""The tables and sentences of the report, as text cells."""
+"""The tables and figures at the head of the report, as text cells."""
 
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from goodfit.planning.arithmetic import describe_budget, describe_seconds
-from goodfit.reporting.curves import MEAN_DICE, PHASE_NAMES, column
+from goodfit.reporting.curves import MEAN_DICE
+from goodfit.reporting.plotting import column
 from goodfit.tasks.segmentation.scores import OPTIMISTIC, mean, number
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
     from goodfit.reporting.content import Content
     from goodfit.tasks.segmentation.scores import Scores
 
-_BEGINS = r"[:;] (cooldown of \d+ steps begins|no cooldown)$"  # what the sentence says anyway
 _MOST_CLASSES = 12  # columns of Dice per class; with more classes the table shows the means only
 
 
@@ -53,34 +52,6 @@ class Table:
     rows: list[list[Cell]]
 
 
-def verdict(content: Content) -> str:
-    """Where the run stands, in a sentence or two."""
-    if not content.rows:
-        return "No epoch is finished yet."
-    last = content.rows[-1]
-    epochs, steps = int(last["epoch"]), int(float(last.get("step") or 0))
-    done = f"{epochs:,} {'epoch' if epochs == 1 else 'epochs'} ({steps:,} steps)"
-    ended = bool(content.events) and content.events[-1].get("phase") == "done"
-    why = _cause(content.events)
-    if ended:
-        return f"Training is finished after {done}.{why}"
-    if content.record.get("status") == "interrupted":
-        return f"Training was interrupted after {done}; the next call goes on from there.{why}"
-    phase = PHASE_NAMES.get(last.get("phase", ""), last.get("phase", ""))
-    return f"Training has done {done} and is in the phase {phase}.{why}"
-
-
-def _cause(events: Sequence[Mapping[str, Any]]) -> str:
-    """Why the cooldown, or the end without one, came when it did; the controller's own words."""
-    turns = [event for event in events if event.get("phase") in {"cooldown", "done"}]
-    if not turns:
-        return ""
-    epoch = turns[0].get("epoch")
-    said = re.sub(_BEGINS, "", str(turns[0].get("reason", "")).removeprefix(f"epoch {epoch}: "))
-    what = "The cooldown began" if turns[0]["phase"] == "cooldown" else "It ended"
-    return f" {what} after epoch {epoch}: {said}."
-
-
 def tiles(content: Content) -> list[Tile]:
     """The figures that matter most."""
     found = []
@@ -90,10 +61,14 @@ def tiles(content: Content) -> list[Tile]:
         found.append(Tile(f"{scores.set} Dice", number(scores.mean_dice, 3), note))
         found.append(Tile(f"{scores.set} HD95", number(scores.mean["hd95"], 2), scores.distance_unit))
     else:
-        found.append(Tile("test Dice", "–", "not scored yet"))
+        nothing = content.split is not None and not content.split.test
+        found.append(Tile("test Dice", "–", "no test cases" if nothing else "not scored yet"))
     known = [value for value in column(content.rows, MEAN_DICE) if value is not None]
     if known:
-        found.append(Tile("best validation Dice", f"{max(known):.3f}", "while training"))
+        learned = content.split is not None and content.split.validation == content.split.train
+        found.append(
+            Tile("best validation Dice", f"{max(known):.3f}", "on training cases" if learned else "while training")
+        )
     if content.rows:
         found.append(Tile("epochs", f"{int(content.rows[-1]['epoch']):,}", _steps(content)))
     seconds = training_seconds(content)
@@ -135,6 +110,10 @@ def split_rows(content: Content) -> list[tuple[str, int, int | None, str]]:
         "validation": "decide when to stop and which checkpoint is best",
         "test": "scored once, at the end; nothing was decided on them",
     }
+    if content.split.optimistic:
+        uses["test"] = f"scored at the end; optimistic: {content.split.optimistic_reason}"
+    if not content.split.test:
+        uses["test"] = f"none to score: {content.split.optimistic_reason}"
     groups = content.split.groups
     return [
         (name, len(cases), len({groups.get(case, case) for case in cases}) if groups else None, uses[name])

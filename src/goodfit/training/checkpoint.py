@@ -5,10 +5,13 @@ One file means one rename: a checkpoint is there as a whole or not at all, and n
 
 from __future__ import annotations
 
+import hashlib
 import json
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
@@ -16,11 +19,12 @@ from goodfit.errors import RunError
 from goodfit.files import replacing
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    import torch
     from torch import Tensor
+
+logger = logging.getLogger(__name__)
 
 CHECKPOINT_VERSION = 1
 
@@ -37,6 +41,24 @@ class Checkpoint:
     groups: Mapping[str, Mapping[str, Tensor]]
     state: Mapping[str, Any]
 
+    def snapshot(self) -> Checkpoint:
+        """A copy in main memory that later steps do not change."""
+        groups = {
+            group: {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in named.items()}
+            for group, named in self.groups.items()
+        }
+        return Checkpoint(groups, json.loads(json.dumps(self.state)))
+
+
+def checksum(tensors: Mapping[str, Tensor], state: str) -> str:
+    """Digest of names, shapes, types and bytes of all tensors and of the state's text."""
+    digest = hashlib.blake2b(state.encode(), digest_size=16)
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     """Write a checkpoint atomically.
@@ -45,11 +67,17 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         ResourceError: the disk is full; an earlier file of that name is untouched.
     """
     tensors = {
-        f"{group}/{name}": tensor.detach().contiguous()
+        f"{group}/{name}": tensor.detach().cpu().contiguous()
         for group, named in checkpoint.groups.items()
         for name, tensor in named.items()
     }
-    metadata = {"format": "goodfit", "version": str(CHECKPOINT_VERSION), "state": json.dumps(checkpoint.state)}
+    state = json.dumps(checkpoint.state)
+    metadata = {
+        "format": "goodfit",
+        "version": str(CHECKPOINT_VERSION),
+        "state": state,
+        "checksum": checksum(tensors, state),
+    }
     with replacing(path) as temporary:
         try:
             save_file(tensors, temporary, metadata)
@@ -58,7 +86,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
 
 
 def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> Checkpoint:
-    """Read a checkpoint.
+    """Read a checkpoint and verify its checksum.
 
     Raises:
         RunError: there is no such file, or it is damaged or none of ours.
@@ -66,17 +94,49 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> Checkpoin
     if not path.is_file():
         raise RunError(f"{path}: there is no such checkpoint. The run has not reached the point where it is written.")
     try:
-        with safe_open(path, framework="pt", device=str(device)) as file:
+        with safe_open(path, framework="pt", device="cpu") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (safe_open is no dict)
         state = json.loads(metadata["state"])
+        expected = metadata["checksum"]
     except (SafetensorError, OSError, KeyError, json.JSONDecodeError) as error:
         raise RunError(f"{path}: this checkpoint is damaged or was not written by goodfit ({error}).") from error
+    if checksum(tensors, metadata["state"]) != expected:
+        raise RunError(f"{path}: this checkpoint is damaged: its checksum is not that of its content.")
     groups: dict[str, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         group, _, rest = name.partition("/")
-        groups.setdefault(group, {})[rest] = tensor
+        groups.setdefault(group, {})[rest] = tensor.to(device)
     return Checkpoint(groups, state)
+
+
+def load_newest(paths: Sequence[Path]) -> tuple[Checkpoint, Path] | None:
+    """Read the first of ``paths`` that is there and sound; says which ones are damaged.
+
+    Args:
+        paths: newest first.
+
+    Returns:
+        The checkpoint and its path; None when none of the files is there.
+
+    Raises:
+        RunError: there are files, and all of them are damaged.
+    """
+    problems = []
+    for path in paths:
+        if not path.is_file():
+            continue
+        try:
+            checkpoint = load_checkpoint(path)
+        except RunError as error:
+            problems.append(str(error))
+            continue
+        for problem in problems:
+            logger.warning("%s Going on from %s instead.", problem, path.name)
+        return checkpoint, path
+    if problems:
+        raise RunError(f"{' '.join(problems)} No sound checkpoint is left: start again with --fresh.")
+    return None
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

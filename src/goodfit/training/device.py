@@ -49,3 +49,12 @@ def make_room_on(device: torch.device) -> None:
     """Return cached GPU memory that nothing uses any more."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Tell an exhausted memory from any other RuntimeError.
+
+    A GPU raises torch.OutOfMemoryError. The CPU's allocator raises a plain RuntimeError, known by its own name in
+    the message (c10/core/impl/alloc_cpu.cpp).
+    """
+    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator: can't allocate memory" in str(error)

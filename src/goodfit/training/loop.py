@@ -5,103 +5,60 @@ from __future__ import annotations
 import logging
 import math
 import time
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Generic
+from collections.abc import Generator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Generic
 
 import torch
 
 from goodfit.errors import RunError
-from goodfit.training.checkpoint import (
-    Checkpoint,
-    load_checkpoint,
-    optimizer_tensors,
-    put_optimizer_tensors,
-    save_checkpoint,
-)
+from goodfit.training.checkpoint_writer import CheckpointWriter
 from goodfit.training.controller import (
+    Clock,
     ControllerSettings,
     ControllerState,
-    Observation,
-    after_epoch,
-    next_boundary,
+    Event,
+    begin_cooldown,
+    decide,
+    end_of,
+    end_of_epoch,
+    observe,
+    validation_due,
 )
 from goodfit.training.ema import WeightAverage
-from goodfit.training.interrupt import StopSignal, catching_signals
+from goodfit.training.hooks import Context, Hooks
 from goodfit.training.metrics_log import MetricsLog
+from goodfit.training.micro_batches import gradients_within_memory
+from goodfit.training.monitor import MachineMonitor
 from goodfit.training.optimizer import build_optimizer
+from goodfit.training.progress import Progress, Report
+from goodfit.training.requests import LeaveError, StopRequests
+from goodfit.training.rows import columns_of, live_verdict, make_row
+from goodfit.training.saving import Keeper
 from goodfit.training.schedule import poly, wsd
-from goodfit.training.task import BatchT
-from goodfit.training.weights import put_weights, weights_of
+from goodfit.training.task import TOTAL, BatchT
+from goodfit.training.validation import Validation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
+    from collections.abc import Callable, Iterator, Sequence
 
     from goodfit.planning.plan import Training
+    from goodfit.training.hooks import Hook, Moment
     from goodfit.training.run_folder import RunFolder
     from goodfit.training.task import Task
+    from goodfit.training.validation import Validated
 
 logger = logging.getLogger(__name__)
 
-COLUMNS = ("epoch", "step", "phase", "lr", "train_loss", "val_loss")
-TIMES = ("seconds", "train_seconds", "data_seconds", "validation_seconds", "elapsed_seconds")
+MOST_RECOVERIES = 3
+RATE_AFTER_RECOVERY = 0.5
 
 
-@dataclass
-class Progress:
-    """What a run knows beside weights; saved with every checkpoint.
+class NotFiniteError(Exception):
+    """The loss or its gradient is not finite."""
 
-    Attributes:
-        control: the controller's state.
-        loss_sum: sum of the step losses of the running epoch.
-        loss_count: steps of the running epoch.
-        elapsed: seconds spent in the loop, over all sittings.
-        epoch_started: ``elapsed`` when the running epoch began.
-        train_seconds: of the running epoch, in steps.
-        data_seconds: of the running epoch, waiting for batches.
-        seconds_per_step: running mean over epochs of all time (validation included) per step.
-        best_metric: best value of the watched metric; its weights are in checkpoints/best.
-        validation_cases: cases of each validation, fixed in the first epoch.
-        seconds_per_case: time a validation case took last.
-    """
-
-    control: ControllerState = field(default_factory=ControllerState)
-    loss_sum: float = 0.0
-    loss_count: int = 0
-    elapsed: float = 0.0
-    epoch_started: float = 0.0
-    train_seconds: float = 0.0
-    data_seconds: float = 0.0
-    seconds_per_step: float | None = None
-    best_metric: float | None = None
-    validation_cases: int | None = None
-    seconds_per_case: float = 0.0
-
-    def to_dict(self) -> dict[str, Any]:
-        """Give plain values for JSON."""
-        return {**self.__dict__, "control": self.control.to_dict()}
-
-    @classmethod
-    def from_dict(cls, value: dict[str, Any]) -> Progress:
-        """Rebuild from ``to_dict``."""
-        return cls(**{**value, "control": ControllerState.from_dict(value["control"])})
-
-
-@dataclass(frozen=True)
-class Report:
-    """What the loop tells whoever shows it: after each step, and after each epoch with its row.
-
-    Attributes:
-        progress: where the run stands.
-        expected_steps: steps at which it will end, as far as is known now.
-        loss: of the step, or the mean of the epoch.
-        row: of metrics.csv, when an epoch is finished.
-    """
-
-    progress: Progress
-    expected_steps: int
-    loss: float
-    row: dict[str, float | int | str] | None = None
+    def __init__(self, what: str) -> None:
+        super().__init__(what)
 
 
 class Trainer(Generic[BatchT]):
@@ -114,7 +71,12 @@ class Trainer(Generic[BatchT]):
         run: the folder that receives checkpoints, metrics.csv and events.json.
         deadline: gives the seconds left for training, asked at each epoch's end with the seconds that one whole
             case takes to predict; None without a time budget.
-        on_report: called after every step and every epoch.
+        on_report: called after every step and every row of metrics.csv.
+        hooks: the user's own code.
+        grace: seconds between SIGTERM and the kill that a scheduler sends after it; None: SIGTERM begins the
+            cooldown.
+        optimizer: in place of the one that ``training`` names.
+        identity: digest of what is trained; a checkpoint of another identity is refused.
     """
 
     def __init__(
@@ -126,214 +88,294 @@ class Trainer(Generic[BatchT]):
         *,
         deadline: Callable[[float], float] | None = None,
         on_report: Callable[[Report], None] | None = None,
+        hooks: Sequence[Hook] = (),
+        grace: float | None = None,
+        optimizer: torch.optim.Optimizer | None = None,
+        identity: str = "",
     ) -> None:
         self.task, self.training, self.control, self.run = task, training, control, run
         self.deadline, self.on_report = deadline, on_report or (lambda _report: None)
-        self.optimizer = build_optimizer(task.network, training)
+        self.optimizer = optimizer or build_optimizer(task.network, training)
         self.average = WeightAverage(task.network, training.ema)
+        self.validation = Validation(task, self.average, training.validation_share)
+        self.hooks = Hooks(hooks)
+        self.context = Context(task.network, self.optimizer, run, control.total_steps)
+        self.requests = StopRequests(run.stop, grace)
+        self.monitor = MachineMonitor(next(task.network.parameters()).device)
+        self.writer = CheckpointWriter()
+        self.keeper = Keeper(run, task.network, self.average, self.optimizer, self.hooks, identity, self.writer)
         self.progress = Progress()
         self.expected_steps: int | None = None
+        self._log = MetricsLog(run.metrics, columns_of(task.metric_columns, task.loss_parts))
+        self._batches: Iterator[BatchT] | None = None
+        self._saved_at = 0.0
 
     def train(self) -> bool:
-        """Train until the controller is done; give False when a signal asked to leave before.
+        """Train until the controller is done; give False when the user asked to leave before.
 
         A run that was interrupted goes on from its last checkpoint.
 
         Raises:
-            RunError: the loss is not finite, or the checkpoint belongs to another network.
+            RunError: the loss was not finite too often, or the checkpoint belongs to another training.
+            ResourceError: disk or memory do not suffice.
+            HookError: a hook raised.
         """
-        if self.run.last.is_file():
-            self._load()
-        columns = (*COLUMNS, *self.task.metric_columns, *TIMES)
-        log = MetricsLog(self.run.metrics, columns, keep_epochs=self.progress.control.epoch)
-        with catching_signals() as stop:
-            while self.progress.control.phase != "done":
-                finished = self._epoch(stop)
-                if not finished:
-                    self._save(self.run.last)
-                    logger.warning("%s received: saved step %d", stop.received, self.progress.control.step)
-                    return False
-                row = self._finish_epoch()
-                log.add(row)
-                self._save(self.run.last)
-                self.on_report(self._report(float(row["train_loss"]), row))
-                if stop:
-                    logger.warning("%s received: saved epoch %d", stop.received, self.progress.control.epoch)
-                    return False
-        return True
+        with self.writer, self.requests, self.monitor:
+            self._begin()
+            self._call("before_train")
+            try:
+                while self.progress.control.phase != "done":
+                    try:
+                        self._epoch()
+                    except NotFiniteError as error:
+                        self._recover(str(error))
+            except LeaveError:
+                self._save()
+                logger.warning("%s: saved step %d", self.requests.reason, self.progress.control.step)
+            finally:
+                self._close_batches()
+                self.task.close()
+            self._call("after_train")
+        return self.progress.control.phase == "done"
 
-    def _epoch(self, stop: StopSignal) -> bool:
-        """Run the rest of the epoch; give False when a signal asked to leave."""
-        progress, network, average = self.progress, self.task.network, self.average
-        boundary = next_boundary(self.control, progress.control)
-        network.train()
-        clock = time.perf_counter()
-        for batch in self.task.batches(progress.control.step, boundary):
-            step = progress.control.step
-            arrived = time.perf_counter()
-            for group in self.optimizer.param_groups:
-                group["lr"] = self.learning_rate(step)
-            loss = self.task.loss(network, batch, step)
-            loss.backward()  # type: ignore[no-untyped-call]
-            torch.nn.utils.clip_grad_norm_(network.parameters(), self.training.gradient_clip)
-            value = loss.item()
-            if not math.isfinite(value):
-                raise RunError(
-                    f"step {step}: the loss is {value} (cases {', '.join(batch.cases)}). Lower training.learning_rate, "
-                    "or look at these cases with `goodfit check`; the last good state is in checkpoints/last."
-                )
-            self.optimizer.step()
-            self.optimizer.zero_grad(set_to_none=True)
-            average.update(network, step + 1)
-            progress.control = replace(progress.control, step=step + 1)
-            progress.loss_sum += value
-            progress.loss_count += 1
-            now = time.perf_counter()
-            progress.data_seconds += arrived - clock
-            progress.train_seconds += now - clock
-            progress.elapsed += now - clock
-            clock = now
-            self.on_report(self._report(value))
-            if stop and progress.control.step < boundary:
-                return False
-        return True
+    def _epoch(self) -> None:
+        """Run what is left of an epoch, with the validations in it."""
+        while self.progress.control.step < self._end_of_epoch() or self._validation_is_due():
+            if not self._validation_is_due():
+                self._step()
+            if self._validation_is_due():
+                validated = self._validate()
+                if self.progress.control.step < self._end_of_epoch():
+                    self._write_row(validated)
+                else:
+                    return self._end_epoch(validated)
+            self._obey_wishes()
+        return self._end_epoch(None)
 
-    def _finish_epoch(self) -> dict[str, float | int | str]:
-        """Validate, ask the controller, keep the best; give the row for metrics.csv."""
-        progress = self.progress
+    def _step(self) -> None:
+        """One optimizer update."""
+        progress, network, step = self.progress, self.task.network, self.progress.control.step
         started = time.perf_counter()
-        phase = progress.control.phase
-        progress.control = replace(progress.control, epoch=progress.control.epoch + 1)
-        val_loss, metrics = self._validate()
-        validation_seconds = time.perf_counter() - started
-        progress.elapsed += validation_seconds
-        row: dict[str, float | int | str] = {
-            "epoch": progress.control.epoch,
-            "step": progress.control.step,
-            "phase": phase,
-            "lr": self.learning_rate(progress.control.step - 1),
-            "train_loss": progress.loss_sum / progress.loss_count,
-            "val_loss": val_loss,
-            **metrics,
-            "seconds": progress.elapsed - progress.epoch_started,
-            "train_seconds": progress.train_seconds,
-            "data_seconds": progress.data_seconds,
-            "validation_seconds": validation_seconds,
-            "elapsed_seconds": progress.elapsed,
-        }
-        self._keep_best(row)
-        self._ask_controller(row)
-        progress.epoch_started = progress.elapsed
-        progress.loss_sum, progress.loss_count = 0.0, 0
-        progress.train_seconds, progress.data_seconds = 0.0, 0.0
-        return row
-
-    def _validate(self) -> tuple[float, dict[str, float]]:
-        """Validation loss and whole-case metrics of the averaged weights."""
-        progress, task = self.progress, self.task
-        with self.average.in_place_of(task.network) as network, torch.inference_mode():
-            network.eval()
-            started = time.perf_counter()
-            val_loss = task.validation_loss(network)
-            spent = time.perf_counter() - started
-            if progress.validation_cases is None:
-                progress.validation_cases = self._affordable_cases(spent)
-            result = task.validate(network, progress.validation_cases)
-            progress.seconds_per_case = result.seconds / max(1, result.cases)
-        return val_loss, dict(result.metrics)
-
-    def _affordable_cases(self, loss_seconds: float) -> int:
-        """Number of whole cases whose prediction keeps validation within its share of the training time."""
-        task, progress = self.task, self.progress
-        task.validate(task.network, 1)  # the first case also pays for warming up
-        one = task.validate(task.network, 1).seconds
-        full_epoch = progress.train_seconds / max(1, progress.loss_count) * self.control.steps_per_epoch
-        allowed = self.training.validation_share * full_epoch - loss_seconds
-        cases = min(task.validation_cases, max(1, math.floor(allowed / max(one, 1e-6))))
-        if cases < task.validation_cases:
-            logger.warning(
-                "validation uses a fixed subset of %d of %d cases: all of them would take more than %.0f %% of the "
-                "training time",
-                cases,
-                task.validation_cases,
-                100 * self.training.validation_share,
-            )
-        return cases
-
-    def _keep_best(self, row: dict[str, float | int | str]) -> None:
-        value = float(row[self.control.monitor])
-        best = self.progress.best_metric
-        better = best is None or (value >= best if self.control.larger_is_better else value <= best)
-        if math.isnan(value):
-            if best is None and not self.run.best.is_file():
-                logger.warning(
-                    "%s is not defined yet; checkpoints/best holds these weights until it is", self.control.monitor
-                )
-            elif best is not None:
-                return
-        elif not better:
-            return
-        else:
-            self.progress.best_metric = value
-        state = {"epoch": row["epoch"], "step": row["step"], self.control.monitor: value}
-        save_checkpoint(self.run.best, Checkpoint({"network": self.average.weights}, state))
-
-    def _ask_controller(self, row: dict[str, float | int | str]) -> None:
-        progress = self.progress
-        steps = progress.loss_count
-        per_step = float(row["seconds"]) / max(1, steps)
-        if progress.seconds_per_step is None or progress.control.epoch <= 2:
-            progress.seconds_per_step = per_step  # the first epochs also warm up and choose the validation cases
-        else:
-            progress.seconds_per_step += 0.3 * (per_step - progress.seconds_per_step)
-        left = None if self.deadline is None else self.deadline(progress.seconds_per_case)
-        if left is not None:
-            self.expected_steps = progress.control.step + math.floor(max(0.0, left) / progress.seconds_per_step)
-        seen = Observation(float(row[self.control.monitor]), left, progress.seconds_per_step)
-        decided, events = after_epoch(self.control, progress.control, seen)
-        if decided.phase == "cooldown" and progress.control.phase != "cooldown":
-            self._save(self.run.stable)  # the state before the cooldown, so that the run can be extended
-        progress.control = decided
-        for event in events:
-            logger.info("%s", event.reason)
-            self.run.add_event(event)
+        batch = self._next_batch()
+        arrived = time.perf_counter()
+        network.train()
+        rate = self.learning_rate(step)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.context.lr, self.context.cases = rate, batch.cases
+        self._call("before_step")
+        losses, progress.parts = gradients_within_memory(self.task, self.optimizer, batch, step, progress.parts)
+        self._call("after_backward")
+        norm = torch.nn.utils.clip_grad_norm_(network.parameters(), self.training.gradient_clip).item()
+        if not math.isfinite(losses[TOTAL]) or not math.isfinite(norm):
+            what = f"loss is {losses[TOTAL]:g}" if not math.isfinite(losses[TOTAL]) else f"gradient's norm is {norm:g}"
+            raise NotFiniteError(f"step {step}: the {what} (cases {', '.join(batch.cases)})")
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.average.update(network, step + 1)
+        progress.control = replace(progress.control, step=step + 1)
+        progress.add_step(losses, len(batch))
+        self.context.loss = losses[TOTAL]
+        self._call("after_step")
+        spent = time.perf_counter() - started
+        progress.data_seconds += arrived - started
+        progress.train_seconds += spent
+        progress.elapsed += spent
+        self.on_report(Report(progress, self._expected_end(), losses[TOTAL]))
+        if progress.elapsed - self._saved_at > self.training.checkpoint_seconds:
+            self._save()
 
     def learning_rate(self, step: int) -> float:
-        """Learning rate of a step under the plan's schedule and what the controller has decided so far."""
+        """Learning rate of a step under the plan's schedule and what has been decided so far."""
         training, control = self.training, self.progress.control
+        peak = training.learning_rate * self.progress.rate_factor
         if training.schedule == "poly":
-            return poly(step, peak=training.learning_rate, total_steps=self.control.total_steps)
+            return poly(step, peak=peak, total_steps=self.control.total_steps)
         return wsd(
             step,
-            peak=training.learning_rate,
+            peak=peak,
             warmup_steps=self.control.warmup_steps,
             cooldown=control.cooldown,
             shape=training.cooldown_shape,
         )
 
-    def _report(self, loss: float, row: dict[str, float | int | str] | None = None) -> Report:
+    def _validate(self) -> Validated:
+        """Measure the averaged weights, keep the best, tell the controller."""
+        progress = self.progress
+        per_step = progress.train_seconds / max(1, progress.loss_count)
+        validated = self.validation.measure(
+            progress.validation_cases, per_step * self.control.validation_period, self.requests.leave_if_asked
+        )
+        progress.validation_cases, progress.seconds_per_case = validated.cases, validated.seconds_per_case
+        progress.validated_step = progress.control.step
+        progress.elapsed += validated.seconds
+        self.context.validation_wanted = False
+        self.context.row = dict(validated.columns)
+        self._call("after_validation")
+        metric = float({**validated.columns, **progress.recorded}.get(self.control.monitor, math.nan))
+        self.keeper.keep_best(self.control, progress, metric)
+        progress.control = observe(self.control, progress.control, metric)
+        return validated
+
+    def _end_epoch(self, validated: Validated | None) -> None:
+        """Count the epoch, ask the controller, save."""
+        phase = self.progress.control.phase
+        self.progress.control = replace(self.progress.control, epoch=self.progress.control.epoch + 1)
+        self._close_batches()
+        decided, events = decide(self.control, self.progress.control, self._clock())
+        self._write_row(validated, phase, decided)
+        self._enter(decided, events)
+        self._save()
+        self._call("after_epoch")
+        self._obey_wishes()
+
+    def _write_row(
+        self, validated: Validated | None, phase: str | None = None, decided: ControllerState | None = None
+    ) -> None:
+        """Add to metrics.csv what was seen since the row before."""
+        progress = self.progress
+        row = make_row(
+            progress,
+            self.control,
+            phase=phase or progress.control.phase,
+            rate=self.learning_rate(progress.control.step - 1),
+            validated={} if validated is None else validated.columns,
+            validation_seconds=0.0 if validated is None else validated.seconds,
+            machine=self.monitor.lap(),
+            recorded=progress.recorded,
+        )
+        if validated is not None:
+            row["verdict"] = live_verdict([*self._log.rows, row], self.control, decided or progress.control)
+        self._log.add(row)
+        self.context.row = row
+        loss = progress.loss_sums.get(TOTAL, math.nan) / max(1, progress.loss_count)
+        progress.begin_row()
+        self.on_report(Report(progress, self._expected_end(), loss, row))
+
+    def _enter(self, decided: ControllerState, events: Sequence[Event]) -> None:
+        """Take over what the controller decided; before a cooldown, keep the state from which to go on later."""
+        before = self.progress.control.phase
+        if decided.phase in ("cooldown", "done") and before not in ("cooldown", "done"):
+            self.keeper.save_stable(self.progress)
+        self.progress.control = decided
+        for event in events:
+            logger.info("%s", event.reason)
+            self.run.add_event(event)
+
+    def _obey_wishes(self) -> None:
+        """Begin the cooldown, or leave, where the user or a hook asks for it.
+
+        Raises:
+            LeaveError: the run has to be saved and left.
+        """
+        self.requests.leave_if_asked()
+        if self.context.stop_reason is not None:
+            reason, self.context.stop_reason = f"a hook asked to stop ({self.context.stop_reason})", None
+        elif self.requests.wish == "cooldown":
+            reason = self.requests.reason
+        else:
+            return
+        decided, events = begin_cooldown(self.control, self.progress.control, reason)
+        if events:
+            self._enter(decided, events)
+            self._close_batches()  # the epoch may end sooner now
+            self._save()
+
+    def _clock(self) -> Clock | None:
+        """Measure the time per step of the epoch, and ask how much is left."""
+        progress = self.progress
+        steps = progress.control.step % self.control.steps_per_epoch or self.control.steps_per_epoch
+        per_step = (progress.elapsed - progress.epoch_started) / steps
+        progress.epoch_started = progress.elapsed
+        if progress.seconds_per_step is None or progress.control.epoch <= 2:
+            progress.seconds_per_step = per_step  # the first epochs also warm up and choose the validation cases
+        else:
+            progress.seconds_per_step += 0.3 * (per_step - progress.seconds_per_step)
+        if self.deadline is None:
+            return None
+        left = self.deadline(progress.seconds_per_case)
+        self.expected_steps = progress.control.step + math.floor(max(0.0, left) / progress.seconds_per_step)
+        return Clock(left, progress.seconds_per_step)
+
+    def _begin(self) -> None:
+        """Go on from the last checkpoint, or save the beginning."""
+        restored = self.keeper.load()
+        if restored is not None:
+            self.progress = restored
+            logger.info("going on from step %d", restored.control.step)
+        if self.progress.warmup_steps is None:
+            self.progress.warmup_steps = self.control.warmup_steps
+        self.control = replace(self.control, warmup_steps=self.progress.warmup_steps)
+        step = self.progress.control.step
+        self._log = MetricsLog(self.run.metrics, columns_of(self.task.metric_columns, self.task.loss_parts), step)
+        self.run.drop_events_after(step if restored is not None else -1)
+        self._saved_at = self.progress.elapsed
+        if restored is None:
+            self._save()
+
+    def _recover(self, what: str) -> None:
+        """Go back to the last good state with a lower learning rate.
+
+        Raises:
+            RunError: that has been tried often enough.
+        """
+        self._close_batches()
+        self.optimizer.zero_grad(set_to_none=True)
+        recoveries, elapsed = self.progress.recoveries + 1, self.progress.elapsed
+        if recoveries > MOST_RECOVERIES:
+            raise RunError(
+                f"{what}, and so it was {MOST_RECOVERIES} times before, each time with half the learning rate. The last good "
+                "state is in checkpoints/last. Look at these cases with `goodfit check`, or lower training.learning_rate."
+            )
+        restored = self.keeper.load()
+        assert restored is not None, "the beginning of a run is saved"
+        self.progress = restored
+        restored.recoveries, restored.rate_factor, restored.elapsed = (
+            recoveries,
+            RATE_AFTER_RECOVERY**recoveries,
+            elapsed,
+        )
+        control = restored.control
+        self._log.drop_after(control.step)
+        self.run.drop_events_after(control.step)
+        self._save()
+        self.writer.wait()
+        said = f"{what}: back to step {control.step}, learning rate halved ({recoveries} of {MOST_RECOVERIES} times)"
+        logger.warning("%s", said)
+        self.run.add_event(Event(control.epoch, control.step, control.phase, said))
+
+    def _save(self) -> None:
+        self.keeper.save(self.progress)
+        self._saved_at = self.progress.elapsed
+
+    def _call(self, moment: Moment) -> None:
         control = self.progress.control
-        end = self.control.total_steps
-        if control.cooldown is not None:
-            end = control.cooldown.end
-        elif self.expected_steps is not None:
+        self.context.step, self.context.epoch, self.context.phase = control.step, control.epoch, control.phase
+        self.context.recorded = self.progress.recorded
+        self.hooks.call(moment, self.context)
+
+    def _next_batch(self) -> BatchT:
+        if self._batches is None:
+            self._batches = self.task.batches(self.progress.control.step, self._end_of_epoch())
+        return next(self._batches)
+
+    def _close_batches(self) -> None:
+        """Let go of the batches under way, and of the processes that make them."""
+        batches, self._batches = self._batches, None
+        if isinstance(batches, Generator):
+            batches.close()
+
+    def _validation_is_due(self) -> bool:
+        control = self.progress.control
+        if self.progress.validated_step == control.step:
+            return False
+        return validation_due(self.control, control) or self.context.validation_wanted
+
+    def _end_of_epoch(self) -> int:
+        return end_of_epoch(self.control, self.progress.control)
+
+    def _expected_end(self) -> int:
+        end = end_of(self.control, self.progress.control)
+        if self.progress.control.cooldown is None and self.expected_steps is not None:
             end = min(end, self.expected_steps)
-        return Report(self.progress, end, loss, row)
-
-    def _save(self, path: Path) -> None:
-        groups = {
-            "network": weights_of(self.task.network),
-            "average": self.average.weights,
-            "optimizer": optimizer_tensors(self.optimizer),
-        }
-        save_checkpoint(path, Checkpoint(groups, self.progress.to_dict()))
-
-    def _load(self) -> None:
-        checkpoint = load_checkpoint(self.run.last, next(self.task.network.parameters()).device)
-        put_weights(self.task.network, checkpoint.groups["network"], str(self.run.last))
-        put_optimizer_tensors(self.optimizer, checkpoint.groups.get("optimizer", {}))
-        for name, tensor in checkpoint.groups["average"].items():
-            self.average.weights[name].copy_(tensor)
-        self.progress = Progress.from_dict(dict(checkpoint.state))
-        self.run.drop_events_after(self.progress.control.step)
-        logger.info("going on from step %d", self.progress.control.step)
+        return end

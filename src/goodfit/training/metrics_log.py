@@ -1,4 +1,4 @@
-"""metrics.csv: one row per epoch, rewritten as a whole so that it never ends in half a row."""
+"""metrics.csv: a row per epoch or validation, rewritten as a whole so that it never ends in half a row."""
 
 from __future__ import annotations
 
@@ -29,22 +29,35 @@ class MetricsLog:
 
     Args:
         path: the file; read when it exists.
-        columns: order of the columns.
-        keep_epochs: rows of later epochs are dropped, since a resumed run makes them anew.
+        columns: order of the columns; others that a row brings are put behind them.
+        keep_steps: rows of later steps are dropped, since a resumed run makes them anew.
     """
 
-    def __init__(self, path: Path, columns: Sequence[str], keep_epochs: int = 0) -> None:
+    def __init__(self, path: Path, columns: Sequence[str], keep_steps: int = 0) -> None:
         self._path = path
         self._columns = list(columns)
-        self._rows: list[dict[str, str]] = []
-        if keep_epochs > 0:
-            self._rows = [row for row in read_rows(path) if int(row["epoch"]) <= keep_epochs]
+        self._rows: list[dict[str, str]] = read_rows(path) if keep_steps > 0 and path.is_file() else []
+        for row in self._rows:
+            self._columns += [name for name in row if name not in self._columns]
+        self.drop_after(keep_steps)
+
+    @property
+    def rows(self) -> Sequence[Mapping[str, str]]:
+        """All rows as text cells."""
+        return self._rows
+
+    def drop_after(self, step: int) -> None:
+        """Forget the rows of later steps."""
+        self._rows = [row for row in self._rows if int(row["step"]) <= step]
 
     def add(self, row: Mapping[str, Cell]) -> None:
-        """Append a row and write the file; columns that the row lacks stay empty."""
-        unknown = row.keys() - set(self._columns)
-        assert not unknown, f"columns that metrics.csv does not have: {sorted(unknown)}"
+        """Append a row and write the file; columns that a row lacks stay empty."""
+        self._columns += [name for name in row if name not in self._columns]
         self._rows.append({name: format_cell(value) for name, value in row.items()})
+        self.write()
+
+    def write(self) -> None:
+        """Write the file."""
         text = io.StringIO()
         writer = csv.DictWriter(text, self._columns, restval="", lineterminator="\n")
         writer.writeheader()
@@ -53,15 +66,16 @@ class MetricsLog:
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
-    """Read metrics.csv as text cells, one dict per epoch.
+    """Read metrics.csv as text cells, one dict per row.
 
     Raises:
-        RunError: the file is missing or has no epoch column.
+        RunError: the file is missing or some row has no epoch or step.
     """
     if not path.is_file():
         raise RunError(f"{path}: there is no such file; the run has not finished an epoch yet.")
     with path.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    if rows and not all((row.get("epoch") or "").isdigit() for row in rows):
-        raise RunError(f"{path}: some row has no epoch number. The file was edited or damaged.")
+    for name in ("epoch", "step"):
+        if not all((row.get(name) or "").isdigit() for row in rows):
+            raise RunError(f"{path}: some row has no {name} number. The file was edited or damaged.")
     return rows

@@ -81,6 +81,16 @@ class RunFolder:
         return self.path / "checkpoints" / "last.safetensors"
 
     @property
+    def previous(self) -> Path:
+        """What ``last`` was before; read where ``last`` is damaged."""
+        return self.path / "checkpoints" / "previous.safetensors"
+
+    @property
+    def stop(self) -> Path:
+        """stop.json, the wish to end a training; there only until it is heard."""
+        return self.path / "stop.json"
+
+    @property
     def stable(self) -> Path:
         """State before the cooldown."""
         return self.path / "checkpoints" / "stable.safetensors"

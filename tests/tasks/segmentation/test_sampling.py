@@ -7,22 +7,22 @@ import itertools
 import pickle
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import blosc2
 import numpy as np
 import pytest
 import torch
 
+from goodfit.errors import DatasetError
 from goodfit.planning.plan import Configuration, NetworkPlan
 from goodfit.preprocessing.locations import ANNOTATED
 from goodfit.tasks.segmentation.augmentation import apply, augmentation_settings
+from goodfit.tasks.segmentation.augmentation.draw import draw
 from goodfit.tasks.segmentation.positions import choose_start, copy_crop
-from goodfit.tasks.segmentation.sampling import Batch, PatchDataset, fixed_patches, training_loader
+from goodfit.tasks.segmentation.sampling import Batch, PatchDataset, fixed_patches, patch_loader, training_loader
 from goodfit.tasks.segmentation.streams import Purpose, stream
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 NAMES = tuple(f"case_{number}" for number in range(7))
 
@@ -42,17 +42,6 @@ class MemoryStore:
     def case(self, name: str) -> MemoryCase:
         self.opened[name] += 1
         return self.cases[name]
-
-
-@dataclass(frozen=True)
-class FileStore:
-    folder: Path
-    locations: dict[str, dict[int, np.ndarray]]
-
-    def case(self, name: str) -> MemoryCase:
-        paths = [self.folder / f"{name}{ending}.b2nd" for ending in ("", "_seg")]
-        image, label = (blosc2.open(str(path), mode="r", mmap_mode="r") for path in paths)
-        return MemoryCase(image, label, self.locations[name])
 
 
 def make_case(seed: int, channels: int = 2) -> MemoryCase:
@@ -137,17 +126,93 @@ def test_a_batch_larger_than_the_dataset(store: MemoryStore) -> None:
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_loader_gives_the_same_bits_with_any_workers(tmp_path: Path, store: MemoryStore, workers: int) -> None:
+def test_loader_gives_the_same_bits_with_any_workers(
+    tmp_path: Path, store: MemoryStore, workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(Path(__file__).parent)
+    from file_store import FileStore
+
     for name, case in store.cases.items():
         for ending, array in (("", case.image), ("_seg", case.label)):
             blosc2.asarray(np.ascontiguousarray(array), urlpath=str(tmp_path / f"{name}{ending}.b2nd"), mode="w")
-    files = FileStore(tmp_path, {name: case.locations for name, case in store.cases.items()})
+    files = dataset(FileStore(tmp_path, {name: case.locations for name, case in store.cases.items()}), keep_bytes=5000)
     state = torch.get_rng_state()
-    loaded = list(training_loader(dataset(files, keep_bytes=5000), first_step=2, last_step=9, workers=workers))
+    loaded = list(training_loader(files, first_step=2, last_step=9, workers=workers))
+    with patch_loader(files, workers=workers) as loader:
+        loaded += [*loader.batches(9, 11), *loader.batches(11, 12)]
     assert torch.equal(torch.get_rng_state(), state)
-    assert [batch.step for batch in loaded] == list(range(2, 9))
+    assert [batch.step for batch in loaded] == list(range(2, 12))
     for batch in loaded:
         assert_equal(batch, dataset(store)[batch.step])
+
+
+def test_a_case_that_cannot_be_read_is_named(store: MemoryStore) -> None:
+    del store.cases["case_3"]
+    patches = dataset(store)
+    with pytest.raises(DatasetError, match=r"(?s)step \d \(cases .*case_3.*KeyError") as caught:
+        list(training_loader(patches, first_step=0, last_step=2))
+    step = int(str(caught.value).split()[1])
+    assert ", ".join(dict.fromkeys(patches.cases_of(step))) in str(caught.value)
+
+
+def test_names_of_cases_without_reading(store: MemoryStore) -> None:
+    patches = dataset(store)
+    named = [patches.cases_of(step) for step in range(5)]
+    assert not store.opened
+    assert named == [patches[step].cases for step in range(5)]
+
+
+def test_workers_divide_the_memory_for_cases(store: MemoryStore) -> None:
+    patches = dataset(store)
+    assert patches.shared_by(0) is patches.shared_by(1) is patches
+    shared = dataset(store, keep_bytes=100).shared_by(50)
+    assert_equal(shared[3], patches[3])
+    store.opened.clear()
+    shared[3]
+    shared[4]
+    assert sum(store.opened.values()) > 0
+
+
+@pytest.mark.parametrize("patch", [(45, 47, 43), (203, 191)])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_parts_are_augmented_as_in_the_whole_batch(patch: tuple[int, ...], channels: int) -> None:
+    # Sizes at which torch divides its work among threads.
+    threads = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        seen = Counter[str]()
+        settings = augmentation_settings(configuration(patch))
+        for step in range(6):
+            parameters = draw(settings, 1, step, 4, channels)
+            generator = torch.Generator().manual_seed(step)
+            shape = (4, channels, *settings.initial_patch_size)
+            images = torch.randn(shape, generator=generator)
+            labels = torch.randint(-1, 3, (4, 1, *shape[2:]), generator=generator, dtype=torch.int16)
+            whole = Batch(images, labels, step, ("a", "b", "c", "d"), parameters)
+            wanted = apply(images, labels, parameters)
+            for start, stop in ((0, 1), (1, 2), (2, 4)):
+                part = whole.part(start, stop)
+                assert part.parameters is not None
+                assert (len(part), part.step, part.cases) == (stop - start, step, whole.cases[start:stop])
+                given = apply(part.images, part.labels, part.parameters)
+                assert torch.equal(given[0], wanted[0][start:stop])
+                assert torch.equal(given[1], wanted[1][start:stop])
+            for name in ("contrast", "gamma", "gamma_inverted", "brightness", "noise", "rotation"):
+                seen[name] += sum(getattr(sample, name) is not None for sample in parameters.samples)
+        assert min(seen.values()) > 0
+        assert len(seen) == 6
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_parts_of_final_patches(store: MemoryStore) -> None:
+    batch = PatchDataset(store, NAMES, configuration(), seed=0)[1]
+    assert len(batch) == 4
+    parts = [batch.part(0, 3), batch.part(3, 4)]
+    assert parts[0].parameters is None
+    assert torch.equal(torch.cat([part.images for part in parts]), batch.images)
+    assert torch.equal(torch.cat([part.labels for part in parts]), batch.labels)
+    assert parts[0].cases + parts[1].cases == batch.cases
 
 
 def test_loader_ends_early_and_begins_in_the_middle(store: MemoryStore) -> None:

@@ -14,7 +14,7 @@ from goodfit.data.labels import Labels
 from goodfit.preprocessing.locations import find_locations
 from goodfit.preprocessing.properties import CaseProperties
 from goodfit.preprocessing.store import Store, write_case
-from goodfit.tasks.segmentation.task import VALIDATION_PATCHES, SegmentationTask
+from goodfit.tasks.segmentation.task import SegmentationTask, fixed_count
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +27,7 @@ SHAPE = (10, 14, 12)
 TRAIN = [f"train_{number}" for number in range(4)]
 VALIDATION = [f"valid_{number}" for number in range(3)]
 CPU = torch.device("cpu")
-GOLDEN_LOSS, GOLDEN_VALIDATION_LOSS = 0.84093, 0.79806
+GOLDEN_LOSS, GOLDEN_VALIDATION_LOSS = 0.84093, 0.75821
 
 
 class Recording(Store):
@@ -95,7 +95,11 @@ def make_task(store: Store, tiny_plan: Callable[..., Plan]) -> Callable[..., Seg
 
 def first_loss(task: SegmentationTask, step: int = 0) -> torch.Tensor:
     (batch,) = task.batches(step, step + 1)
-    return task.loss(task.network, batch, step)
+    return task.loss(task.network, batch, step).total
+
+
+def validation_loss(task: SegmentationTask, network: torch.nn.Module) -> float:
+    return task.fixed_loss(network, "validation")["total"]
 
 
 def test_batches_depend_on_seed_and_step_only(make_task: Callable[..., SegmentationTask]) -> None:
@@ -127,18 +131,18 @@ def test_the_loss_has_its_golden_value(make_task: Callable[..., SegmentationTask
     """Another number means that weights, data order, augmentation or loss have changed."""
     task = make_task()
     assert first_loss(task).item() == pytest.approx(GOLDEN_LOSS, rel=1e-3)
-    assert task.validation_loss(task.network) == pytest.approx(GOLDEN_VALIDATION_LOSS, rel=1e-3)
+    assert validation_loss(task, task.network) == pytest.approx(GOLDEN_VALIDATION_LOSS, rel=1e-3)
 
 
 def test_the_loss_can_be_learnt_from(make_task: Callable[..., SegmentationTask]) -> None:
     task = make_task()
-    before = task.validation_loss(task.network)
+    before = validation_loss(task, task.network)
     optimizer = torch.optim.SGD(task.network.parameters(), lr=0.05, momentum=0.9)
     for batch in task.batches(0, 15):
         optimizer.zero_grad()
-        task.loss(task.network, batch, batch.step).backward()
+        task.loss(task.network, batch, batch.step).total.backward()
         optimizer.step()
-    assert task.validation_loss(task.network) < before - 0.2
+    assert validation_loss(task, task.network) < before - 0.2
 
 
 def test_bfloat16_gives_nearly_the_same_loss_as_float32(make_task: Callable[..., SegmentationTask]) -> None:
@@ -156,8 +160,8 @@ def test_validating_changes_nothing(make_task: Callable[..., SegmentationTask]) 
     np.random.seed(7)  # noqa: NPY002 (the global state is what must not move)
     torch_state, numpy_state = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
     with torch.no_grad():
-        losses = [task.validation_loss(task.network) for _ in range(2)]
-    results = [task.validate(task.network, 3) for _ in range(2)]
+        losses = [validation_loss(task, task.network) for _ in range(2)]
+    results = [task.validate(task.network, 3, lambda: None) for _ in range(2)]
     assert losses[0] == losses[1]
     assert dict(results[0].metrics) == pytest.approx(dict(results[1].metrics), abs=0, nan_ok=True)
     assert torch.equal(torch.get_rng_state(), torch_state)
@@ -170,35 +174,38 @@ def test_validating_changes_nothing(make_task: Callable[..., SegmentationTask]) 
 
 def test_validation_loss_is_the_same_for_two_tasks(make_task: Callable[..., SegmentationTask]) -> None:
     one, other = make_task(), make_task()
-    assert one.validation_loss(one.network) == other.validation_loss(other.network)
+    assert validation_loss(one, one.network) == validation_loss(other, other.network)
     # The fixed patches are those of the validation cases, whatever is trained on.
     fewer = make_task(train=TRAIN[:1])
-    assert fewer.validation_loss(one.network) == one.validation_loss(one.network)
-    assert make_task(validation=VALIDATION[:1]).validation_loss(one.network) != one.validation_loss(one.network)
+    assert validation_loss(fewer, one.network) == validation_loss(one, one.network)
+    assert validation_loss(make_task(validation=VALIDATION[:1]), one.network) != validation_loss(one, one.network)
 
 
-def test_validation_loss_is_the_mean_over_patches(make_task: Callable[..., SegmentationTask]) -> None:
+def test_fixed_losses_are_means_over_patches_of_their_own_cases(
+    make_task: Callable[..., SegmentationTask], tiny_plan: Callable[..., Plan]
+) -> None:
     task = make_task()
-    sizes = [len(batch.cases) for batch in task._fixed]
-    assert sum(sizes) == VALIDATION_PATCHES
-    assert {name for batch in task._fixed for name in batch.cases} == set(VALIDATION)
+    for subset, cases in (("train", TRAIN), ("validation", VALIDATION)):
+        batches = task._fixed[subset]
+        assert sum(len(batch) for batch in batches) == fixed_count(tiny_plan())
+        assert {name for batch in batches for name in batch.cases} == set(cases)
 
 
 def test_columns_name_every_class(make_task: Callable[..., SegmentationTask]) -> None:
     task = make_task()
     assert task.metric_columns == ("val_dice", "val_dice_left", "val_dice_right")
-    assert tuple(task.validate(task.network, 1).metrics) == task.metric_columns
+    assert tuple(task.validate(task.network, 1, lambda: None).metrics) == task.metric_columns
 
 
 def test_dice_is_one_where_every_voxel_is_right(make_task: Callable[..., SegmentationTask]) -> None:
-    result = make_task().validate(Oracle(), 3)
+    result = make_task().validate(Oracle(), 3, lambda: None)
     assert result.cases == 3
     assert result.seconds > 0
     assert dict(result.metrics) == {"val_dice": 1, "val_dice_left": 1, "val_dice_right": 1}
 
 
 def test_a_class_that_no_case_has_is_nan_and_left_out_of_the_mean(make_task: Callable[..., SegmentationTask]) -> None:
-    metrics = make_task(validation=VALIDATION[:1]).validate(Oracle(), 1).metrics
+    metrics = make_task(validation=VALIDATION[:1]).validate(Oracle(), 1, lambda: None).metrics
     assert math.isnan(metrics["val_dice_right"])
     assert metrics["val_dice_left"] == metrics["val_dice"] == 1
 
@@ -206,7 +213,7 @@ def test_a_class_that_no_case_has_is_nan_and_left_out_of_the_mean(make_task: Cal
 def test_the_first_cases_are_a_fixed_shuffled_subset(make_task: Callable[..., SegmentationTask]) -> None:
     def validated(task: SegmentationTask, cases: int) -> list[str]:
         opened.clear()
-        assert task.validate(Oracle(), cases).cases == cases
+        assert task.validate(Oracle(), cases, lambda: None).cases == cases
         return list(opened)
 
     task = make_task()

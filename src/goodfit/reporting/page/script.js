@@ -3,8 +3,7 @@
 // Plots: the figures carry data only; text and grid take the colours of the page's theme.
 (() => {
   const figures = JSON.parse(document.getElementById("figures").textContent);
-  const names = Object.keys(figures);
-  if (!names.length || typeof Plotly === "undefined") return;
+  if (typeof Plotly === "undefined") return;
 
   const themed = (layout) => {
     const style = getComputedStyle(document.documentElement);
@@ -27,9 +26,18 @@
     };
   };
   const options = { responsive: true, displaylogo: false, displayModeBar: false };
-  const draw = () => names.forEach((name) => {
-    Plotly.react(`plot-${name}`, figures[name].data, themed(figures[name].layout), options);
-  });
+  const shown = new Map([...document.querySelectorAll(".plot")].map((plot) => [plot, plot.id.replace("plot-", "")]));
+  const drawOne = (plot) => {
+    const { data, layout } = figures[shown.get(plot)];
+    Plotly.react(plot, data, themed(layout), options);
+  };
+  const draw = () => shown.forEach((_, plot) => drawOne(plot));
+  document.querySelectorAll("button[data-figure]").forEach((button) => button.addEventListener("click", () => {
+    [...button.parentElement.children].forEach((other) => other.setAttribute("aria-pressed", other === button));
+    const plot = document.getElementById(`plot-${button.dataset.plot}`);
+    shown.set(plot, button.dataset.figure);
+    drawOne(plot);
+  }));
   draw();
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
 })();

@@ -148,6 +148,7 @@ def predict_preprocessed(
     precision: Precision,
     step_size: float = 0.5,
     mirror: bool = False,
+    on_tiles: Callable[[int, int], None] | None = None,
 ) -> npt.NDArray[np.uint8] | npt.NDArray[np.int32]:
     """Predict a preprocessed image and leave it in that space, for validation during training.
 
@@ -160,12 +161,15 @@ def predict_preprocessed(
         precision: of the network.
         step_size: distance of neighbouring tiles as a share of the patch, at most.
         mirror: average over all flips of the patch.
+        on_tiles: called with (tiles done, all tiles) after each forward pass; may raise to end the prediction.
 
     Returns:
         (Z, Y, X) label values.
     """
     axes = tuple(range(configuration.dims)) if mirror else ()
-    window = SlidingWindow(tuple(configuration.patch_size), step_size, axes, device, precision)
+    window = SlidingWindow(
+        tuple(configuration.patch_size), step_size, axes, device, precision, on_tiles=on_tiles
+    )
     slabs = (labels_of(slab.logits, labels).cpu().numpy() for slab in window.slabs(network, image))
     return np.concatenate(list(slabs))
 

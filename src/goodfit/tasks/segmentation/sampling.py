@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset, get_worker_info
+from torch.utils.data import Dataset
 
 from goodfit.preprocessing.locations import ANNOTATED
 from goodfit.tasks.segmentation.augmentation.draw import Parameters, draw
@@ -19,6 +20,7 @@ from goodfit.tasks.segmentation.positions import (
     is_foreground_position,
 )
 from goodfit.tasks.segmentation.streams import Purpose, stream
+from goodfit.training.loader import LoaderPool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from goodfit.tasks.segmentation.case_cache import PatchSource, StoredPatches
 
 KEEP_BYTES = 512 * 2**20
-"""Memory for whole decompressed cases, shared by all workers."""
+"""Memory for whole decompressed cases, divided among the workers."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +55,25 @@ class Batch:
     cases: tuple[str, ...]
     parameters: Parameters | None
 
+    def __len__(self) -> int:
+        """Number of samples."""
+        return len(self.images)
+
+    def part(self, start: int, stop: int) -> Batch:
+        """Samples ``start`` to ``stop - 1``; augmented, they are the same to the last bit as in the whole batch."""
+        parameters = self.parameters
+        if parameters is not None:
+            parameters = replace(parameters, samples=parameters.samples[start:stop])
+        return replace(
+            self,
+            images=self.images[start:stop],
+            labels=self.labels[start:stop],
+            cases=self.cases[start:stop],
+            parameters=parameters,
+        )
+
     def pin_memory(self) -> Batch:
-        """A copy in page-locked memory; torch's DataLoader calls this."""
+        """A copy in page-locked memory."""
         return replace(self, images=self.images.pin_memory(), labels=self.labels.pin_memory())
 
     def to(self, device: torch.device) -> Batch:
@@ -100,7 +119,7 @@ class PatchDataset(Dataset[Batch]):
             oversample: share of the batch that is centred on foreground.
             annotated_only: centre every patch on a voxel without the ignore label, as nnU-Net does with
                 datasets that have one; such voxels are the store's locations of key ``ANNOTATED``.
-            keep_bytes: memory for decompressed cases, divided among the workers.
+            keep_bytes: memory for decompressed cases.
         """
         if not cases:
             raise ValueError("there is no case to sample patches from")
@@ -168,6 +187,19 @@ class PatchDataset(Dataset[Batch]):
             parameters=parameters,
         )
 
+    def cases_of(self, step: int) -> tuple[str, ...]:
+        """Names of the cases in the batch of ``step``, without reading them."""
+        first = step * self.batch_size
+        return tuple(self._case_name(index) for index in range(first, first + self.batch_size))
+
+    def shared_by(self, workers: int) -> PatchDataset:
+        """The same batches for each of several workers, which divide the memory for decompressed cases."""
+        if workers <= 1:
+            return self
+        shared = copy.copy(self)
+        shared._keep_bytes = self._keep_bytes // workers
+        return shared
+
     def _centres(self, case: StoredPatches, position: int) -> Mapping[int, npt.NDArray[np.int32]]:
         """Voxels, by class, one of which the patch is centred on; none for a patch anywhere."""
         if is_foreground_position(position, self.batch_size, self._oversample):
@@ -186,9 +218,7 @@ class PatchDataset(Dataset[Batch]):
 
     def _cached(self) -> CaseCache:
         if self._cache is None:
-            worker = get_worker_info()
-            shares = 1 if worker is None else worker.num_workers
-            self._cache = CaseCache(self._store, self._keep_bytes // shares)
+            self._cache = CaseCache(self._store, self._keep_bytes)
         return self._cache
 
     def __getstate__(self) -> dict[str, Any]:
@@ -196,33 +226,26 @@ class PatchDataset(Dataset[Batch]):
         return {**self.__dict__, "_cache": None}
 
 
-def training_loader(
-    dataset: PatchDataset, *, first_step: int, last_step: int, workers: int = 0, pin_memory: bool = False
-) -> Iterator[Batch]:
-    """Give the batches of the steps ``first_step`` to ``last_step - 1``, the same for any number of workers.
+def patch_loader(dataset: PatchDataset, *, workers: int = 0, pin_memory: bool = False) -> LoaderPool[Batch]:
+    """Make the loader of a training, whose workers stay from epoch to epoch, each with its decompressed cases.
 
     Args:
         dataset: what to cut.
-        first_step: step to begin with, also in the middle of a training.
-        last_step: step to end before.
         workers: processes that cut batches ahead; 0 cuts in this process when the batch is asked for.
         pin_memory: put batches into page-locked memory; has an effect only where there is a GPU.
     """
-    steps = range(first_step, last_step)
-    pin = pin_memory and torch.cuda.is_available()
-    if workers == 0:
-        for step in steps:
-            yield dataset[step].pin_memory() if pin else dataset[step]
-        return
-    # DataLoader draws a seed that nothing here uses; a generator of its own keeps torch's global state untouched.
-    yield from DataLoader(
-        dataset,
-        batch_size=None,
-        sampler=steps,
-        num_workers=workers,
-        pin_memory=pin,
-        generator=torch.Generator(),
-    )
+    return LoaderPool(dataset.shared_by(workers), workers=workers, pin_memory=pin_memory)
+
+
+def training_loader(
+    dataset: PatchDataset, *, first_step: int, last_step: int, workers: int = 0, pin_memory: bool = False
+) -> Iterator[Batch]:
+    """Give the batches of the steps ``first_step`` to ``last_step - 1``, from workers that end with them.
+
+    See :func:`patch_loader`.
+    """
+    with patch_loader(dataset, workers=workers, pin_memory=pin_memory) as loader:
+        yield from loader.batches(first_step, last_step)
 
 
 def fixed_patches(dataset: PatchDataset, count: int) -> Iterator[Batch]:

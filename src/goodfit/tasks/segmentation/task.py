@@ -13,20 +13,41 @@ from goodfit.tasks.segmentation.inference import predict_preprocessed
 from goodfit.tasks.segmentation.loss import SegmentationLoss
 from goodfit.tasks.segmentation.metrics import dice_counts, dice_of_counts
 from goodfit.tasks.segmentation.network import build_network, deep_supervision_strides
-from goodfit.tasks.segmentation.sampling import PatchDataset, fixed_patches, training_loader
-from goodfit.training.task import ValidationResult
+from goodfit.tasks.segmentation.sampling import PatchDataset, fixed_patches, patch_loader
+from goodfit.training.recipe import Recipe
+from goodfit.training.task import TOTAL, Losses, ValidationResult
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from torch import Tensor, nn
 
     from goodfit.planning.plan import Plan
     from goodfit.preprocessing.store import Store
     from goodfit.tasks.segmentation.sampling import Batch
+    from goodfit.training.task import Subset
 
-VALIDATION_PATCHES = 16
-"""Fixed patches of the validation loss; more say little more, since neighbouring patches resemble each other."""
+FEWEST_FIXED, MOST_FIXED = 4, 32
+"""Patches of the fixed losses; more say little more, since neighbouring patches resemble each other."""
+FIXED_SHARE = 0.06
+"""Fixed patches as a share of an epoch's samples: forward alone costs a third, so two sets cost 4 % of an epoch."""
+
+
+def network_of(plan: Plan, recipe: Recipe) -> nn.Module:
+    """Build the network of the chosen configuration, or what the recipe makes of it."""
+    configuration = plan.chosen
+    return recipe.build_network(
+        plan,
+        lambda: build_network(
+            configuration.network, len(plan.data.channels), plan.data.labels.outputs, configuration.dims
+        ),
+    )
+
+
+def fixed_count(plan: Plan) -> int:
+    """Number of fixed patches whose losses can be measured each epoch without being felt."""
+    samples = plan.chosen.batch_size * plan.budget.steps_per_epoch
+    return max(FEWEST_FIXED, min(MOST_FIXED, round(FIXED_SHARE * samples)))
 
 
 class SegmentationTask:
@@ -39,6 +60,7 @@ class SegmentationTask:
         validation: names of the validation cases; shuffled, so that the first few are a fair subset.
         device: where the network runs.
         workers: loader processes; 0 cuts patches in this process.
+        recipe: makes network, loss and augmentation where they are not to be the plan's.
     """
 
     def __init__(
@@ -49,37 +71,52 @@ class SegmentationTask:
         validation: Sequence[str],
         device: torch.device,
         workers: int,
+        recipe: Recipe | None = None,
     ) -> None:
+        recipe = recipe or Recipe()
         training, configuration = plan.training, plan.chosen
-        self._plan, self._store, self._device, self._workers = plan, store, device, workers
+        self._plan, self._store, self._device = plan, store, device
         self._labels = plan.data.labels
         torch.manual_seed(training.seed)
-        self._network = build_network(
-            configuration.network, len(plan.data.channels), self._labels.outputs, configuration.dims
-        ).to(device)
-        self._loss = SegmentationLoss(
-            self._labels, configuration.batch_dice, deep_supervision_strides(configuration.network)
+        self._network = network_of(plan, recipe).to(device)
+        self._loss = recipe.build_loss(
+            plan,
+            lambda: SegmentationLoss(
+                self._labels, configuration.batch_dice, deep_supervision_strides(configuration.network)
+            ),
         ).to(device)
         self._patches = PatchDataset(
             store,
             train,
             configuration,
             seed=training.seed,
-            augmentation=augmentation_settings(configuration, plan.data.use_mask),
+            augmentation=recipe.build_augmentation(
+                plan, lambda: augmentation_settings(configuration, plan.data.use_mask)
+            ),
             oversample=training.oversample_foreground,
             annotated_only=self._labels.ignore is not None,
         )
+        self._loader = patch_loader(self._patches, workers=workers, pin_memory=device.type == "cuda")
         order = np.random.default_rng(training.seed).permutation(len(validation))
         self._validation = [validation[index] for index in order]
-        fixed = PatchDataset(
-            store,
-            self._validation,
-            configuration,
-            seed=training.seed,
-            oversample=training.oversample_foreground,
-            annotated_only=self._labels.ignore is not None,
-        )
-        self._fixed = list(fixed_patches(fixed, VALIDATION_PATCHES))
+        subsets: dict[Subset, Sequence[str]] = {"train": train, "validation": self._validation}
+        count = fixed_count(plan)
+        self._fixed = {
+            name: list(
+                fixed_patches(
+                    PatchDataset(
+                        store,
+                        cases,
+                        configuration,
+                        seed=training.seed,
+                        oversample=training.oversample_foreground,
+                        annotated_only=self._labels.ignore is not None,
+                    ),
+                    count,
+                )
+            )
+            for name, cases in subsets.items()
+        }
 
     @property
     def network(self) -> nn.Module:
@@ -92,26 +129,29 @@ class SegmentationTask:
         return ("val_dice", *(f"val_dice_{name}" for name in self._labels.names))
 
     @property
+    def loss_parts(self) -> Sequence[str]:
+        """None: Dice and cross-entropy are shown as their sum."""
+        return ()
+
+    @property
     def validation_cases(self) -> int:
         """Number of validation cases."""
         return len(self._validation)
 
     def batches(self, first_step: int, last_step: int) -> Iterator[Batch]:
         """Batches of the steps, before augmentation."""
-        return training_loader(
-            self._patches,
-            first_step=first_step,
-            last_step=last_step,
-            workers=self._workers,
-            pin_memory=self._device.type == "cuda",
-        )
+        return self._loader.batches(first_step, last_step)
 
-    def loss(self, network: nn.Module, batch: Batch, step: int) -> Tensor:
+    def close(self) -> None:
+        """End the loader's processes."""
+        self._loader.close()
+
+    def loss(self, network: nn.Module, batch: Batch, step: int) -> Losses:
         """Augment, run, compare."""
         moved = batch.to(self._device)
         assert moved.parameters is not None, "training batches come with their augmentation"
         images, labels = apply(moved.images, moved.labels, moved.parameters)
-        return self._compare(network, images, labels)
+        return Losses(self._compare(network, images, labels))
 
     def _compare(self, network: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._plan.training.precision == "bfloat16"):
@@ -119,19 +159,21 @@ class SegmentationTask:
         loss: Tensor = self._loss(outputs, labels)
         return loss
 
-    def validation_loss(self, network: nn.Module) -> float:
-        """Mean loss over the fixed patches, with deep supervision as in training."""
-        losses = []
-        for batch in self._fixed:
+    def fixed_loss(self, network: nn.Module, subset: Subset) -> Mapping[str, float]:
+        """Mean loss over the fixed patches of a subset, with deep supervision as in training."""
+        losses, samples = 0.0, 0
+        for batch in self._fixed[subset]:
             moved = batch.to(self._device)
-            losses.append(self._compare(network, moved.images, moved.labels).item() * len(batch.cases))
-        return sum(losses) / sum(len(batch.cases) for batch in self._fixed)
+            losses += self._compare(network, moved.images, moved.labels).item() * len(batch)
+            samples += len(batch)
+        return {TOTAL: losses / samples}
 
-    def validate(self, network: nn.Module, cases: int) -> ValidationResult:
+    def validate(self, network: nn.Module, cases: int, still_wanted: Callable[[], None]) -> ValidationResult:
         """Dice of whole cases, in the preprocessed space: mean over cases of each class, then over classes."""
         started = time.perf_counter()
         per_case: list[list[float]] = []
         for name in self._validation[:cases]:
+            still_wanted()
             case = self._store.case(name)
             predicted = predict_preprocessed(
                 network,
@@ -140,6 +182,7 @@ class SegmentationTask:
                 self._labels,
                 device=self._device,
                 precision=self._plan.training.precision,
+                on_tiles=lambda _done, _all: still_wanted(),
             )
             per_case.append(dice_of_counts(dice_counts(predicted, np.asarray(case.label[0]), self._labels)))
         scores = np.array(per_case, dtype=np.float64)

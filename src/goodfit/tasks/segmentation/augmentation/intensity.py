@@ -1,7 +1,7 @@
 """The transforms of intensities, each in place on a batch (B, C, *patch) of float32 images.
 
-Factors and exponents work on all chosen samples at once; noise, blur and low resolution go from sample to
-sample, since seeds, kernels and sizes differ.
+Each goes from sample to sample, so that a sample does not depend on those beside it: torch divides a sum or a
+power among its threads by the size of the whole tensor, which shows in the last bits.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import torch
 from torch.nn import functional
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from torch import Tensor
 
@@ -29,14 +29,12 @@ PerChannel = tuple[float, ...] | None
 """One value per channel, or None for a sample that is left alone."""
 
 
-def _choose(images: Tensor, values: Sequence[PerChannel]) -> tuple[Tensor, Tensor, Tensor] | None:
-    """Index of the chosen samples, a copy of them as (n, C, voxels), and their values as (n, C, 1)."""
-    chosen = [index for index, value in enumerate(values) if value is not None]
-    if not chosen:
-        return None
-    index = torch.tensor(chosen, device=images.device)
-    factors = torch.tensor([value for value in values if value is not None], device=images.device)
-    return index, images[index].flatten(2), factors[..., None]
+def _chosen(images: Tensor, values: Sequence[PerChannel]) -> Iterator[tuple[Tensor, Tensor]]:
+    """Give each chosen sample as (C, voxels), a view that is to be changed in place, and its values as (C, 1)."""
+    chosen = [(image, value) for image, value in zip(images, values, strict=True) if value is not None]
+    factors = torch.tensor([value for _, value in chosen], device=images.device)
+    for (image, _), factor in zip(chosen, factors, strict=True):
+        yield image.view(len(image), -1), factor[:, None]
 
 
 def add_noise(images: Tensor, noise: Sequence[Noise | None]) -> None:
@@ -89,21 +87,16 @@ def kernel_reach(sigma: float) -> int:
 
 def scale_brightness(images: Tensor, factors: Sequence[PerChannel]) -> None:
     """Multiply each channel by its factor."""
-    chosen = _choose(images, factors)
-    if chosen is not None:
-        index, voxels, factor = chosen
-        images[index] = voxels.mul_(factor).view(-1, *images.shape[1:])
+    for voxels, factor in _chosen(images, factors):
+        voxels.mul_(factor)
 
 
 def scale_contrast(images: Tensor, factors: Sequence[PerChannel]) -> None:
     """Scale the distance of each voxel from its channel's mean, clipped to the channel's old range."""
-    chosen = _choose(images, factors)
-    if chosen is not None:
-        index, voxels, factor = chosen
+    for voxels, factor in _chosen(images, factors):
         mean = voxels.mean(-1, keepdim=True)
         low, high = voxels.amin(-1, keepdim=True), voxels.amax(-1, keepdim=True)
-        voxels = voxels.sub_(mean).mul_(factor).add_(mean).clamp_(low, high)
-        images[index] = voxels.view(-1, *images.shape[1:])
+        voxels.sub_(mean).mul_(factor).add_(mean).clamp_(low, high)
 
 
 def lower_resolution(images: Tensor, shares: Sequence[tuple[float | None, ...] | None], *, in_plane: bool) -> None:
@@ -129,23 +122,19 @@ def apply_gamma(images: Tensor, exponents: Sequence[PerChannel], *, inverted: bo
 
     With ``inverted`` this is done to the negated channel, which is negated back.
     """
-    chosen = _choose(images, exponents)
-    if chosen is None:
-        return
-    index, voxels, exponent = chosen
-    if inverted:
-        voxels.neg_()
-    mean = voxels.mean(-1, keepdim=True)
-    deviation = _root_mean_square(voxels - mean)
-    low = voxels.amin(-1, keepdim=True)
-    extent = (voxels.amax(-1, keepdim=True) - low).clamp_(min=EPSILON)
-    voxels = voxels.sub_(low).div_(extent).pow_(exponent)
-    # nnU-Net scales back to the old range first; mean and deviation, restored next, undo that.
-    voxels = voxels.sub_(voxels.mean(-1, keepdim=True))
-    voxels = voxels.mul_(deviation / _root_mean_square(voxels).clamp_(min=EPSILON)).add_(mean)
-    if inverted:
-        voxels.neg_()
-    images[index] = voxels.view(-1, *images.shape[1:])
+    for voxels, exponent in _chosen(images, exponents):
+        if inverted:
+            voxels.neg_()
+        mean = voxels.mean(-1, keepdim=True)
+        deviation = _root_mean_square(voxels - mean)
+        low = voxels.amin(-1, keepdim=True)
+        extent = (voxels.amax(-1, keepdim=True) - low).clamp_(min=EPSILON)
+        voxels.sub_(low).div_(extent).pow_(exponent)
+        # nnU-Net scales back to the old range first; mean and deviation, restored next, undo that.
+        voxels.sub_(voxels.mean(-1, keepdim=True))
+        voxels.mul_(deviation / _root_mean_square(voxels).clamp_(min=EPSILON)).add_(mean)
+        if inverted:
+            voxels.neg_()
 
 
 def _root_mean_square(centred: Tensor) -> Tensor:

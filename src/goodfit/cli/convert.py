@@ -1,0 +1,53 @@
+"""``goodfit convert``: datasets of other forms become ones that can be trained on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, help="Turn datasets of other forms into ones that goodfit reads.")
+
+
+@app.callback()
+def convert() -> None:
+    """Turn datasets of other forms into ones that goodfit reads."""
+
+
+@app.command()
+def masks(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            help="Folder with images/ and masks/ (PNG of equal names; 0 is background, each other value an object).",
+            show_default=False,
+        ),
+    ],
+    destination: Annotated[
+        Path,
+        typer.Argument(
+            help="Folder that gets annotations.json and the images; may be the same folder.", show_default=False
+        ),
+    ],
+    category: Annotated[
+        str, typer.Option("--category", help="Name of the objects, unless masks/ has a folder for each category.")
+    ] = "object",
+) -> None:
+    """Turn masks with instance ids into a COCO dataset."""
+    from goodfit.cli.screen import Screen, console
+    from goodfit.data.instances.convert import masks_to_coco
+    from goodfit.data.wording import counted
+
+    with Screen() as screen:
+        screen.stage("convert")
+        done = masks_to_coco(source, destination, category=category, on_progress=screen.advance)
+    for note in done.notes:
+        console.print(f"note: {note}.", markup=False)
+    names = ", ".join(done.categories)
+    console.print(
+        f"{done.file}: {counted(done.images, 'image')} ({done.empty} without an object), "
+        f"{counted(done.instances, 'object')} of {names}",
+        markup=False,
+        soft_wrap=True,
+    )

@@ -1,0 +1,91 @@
+"""Commands on what a training left: predict, evaluate, report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from goodfit.cli import options as o
+
+
+def predict(
+    run: Annotated[Path, typer.Argument(help="Run folder of a training.", show_default=False)],
+    inputs: Annotated[
+        Path,
+        typer.Argument(help="Folder of images named as in training (CASE_0000.ext or CASE.ext).", show_default=False),
+    ],
+    output: Annotated[Path, typer.Argument(help="Folder that receives CASE.ext.", show_default=False)],
+    checkpoint: Annotated[
+        str, typer.Option("--checkpoint", help="best, last or stable (before the cooldown).")
+    ] = "best",
+    tta: Annotated[bool, typer.Option("--tta", help="Average over mirrored copies (8 times the work in 3D).")] = False,
+    step_size: Annotated[float, typer.Option("--step-size", help="Tile distance as a share of the patch.")] = 0.5,
+    probabilities: Annotated[bool, typer.Option("--probabilities", help="Also write CASE.npz.")] = False,
+    continue_: Annotated[bool, typer.Option("--continue", help="Leave finished cases alone.")] = False,
+    device: o.Device = None,
+    verbose: o.Verbose = False,
+) -> None:
+    """Predict every case of a folder; results have the size, spacing, origin and direction of the inputs."""
+    from goodfit.cli.screen import Screen, console, show_logs
+    from goodfit.commands.predict import predict as run_predict
+
+    show_logs(verbose)
+    with Screen() as screen:
+        written = run_predict(
+            run,
+            inputs,
+            output,
+            checkpoint=checkpoint,
+            tta=tta,
+            step_size=step_size,
+            probabilities=probabilities,
+            continue_=continue_,
+            device=device,
+            observer=screen,
+        )
+    console.print(f"{len(written)} files in {output}. Next: goodfit evaluate {output} REFERENCES", soft_wrap=True)
+
+
+def evaluate(
+    predictions: Annotated[Path, typer.Argument(help="Folder of predicted label files.", show_default=False)],
+    references: Annotated[Path, typer.Argument(help="Folder of true label files.", show_default=False)],
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write all scores to this file.")] = None,
+    csv_file: Annotated[Path | None, typer.Option("--csv", help="Write a row per case and class.")] = None,
+    tolerance: Annotated[float, typer.Option("--tolerance", help="Tolerance of the surface Dice in mm.")] = 1.0,
+    only_predicted: Annotated[
+        bool, typer.Option("--only-predicted", help="Score the cases that have a prediction, not all references.")
+    ] = False,
+    verbose: o.Verbose = False,
+) -> None:
+    """Score any two folders of label files: Dice, IoU, Hausdorff distance, surface Dice, volumes."""
+    from goodfit.cli.score_tables import show_scores
+    from goodfit.cli.screen import Screen, show_logs
+    from goodfit.commands.evaluate import evaluate as run_evaluate
+
+    show_logs(verbose)
+    with Screen() as screen:
+        scores = run_evaluate(
+            predictions,
+            references,
+            json_file=json_file,
+            csv_file=csv_file,
+            tolerance_mm=tolerance,
+            only_predicted=only_predicted,
+            observer=screen,
+        )
+    show_scores(scores)
+
+
+def report(
+    run: Annotated[Path, typer.Argument(help="Run folder.", show_default=False)], verbose: o.Verbose = False
+) -> None:
+    """Write report.html: curves, plan, scores and pictures in one file that works offline."""
+    from goodfit.cli.screen import Screen, console, show_logs
+    from goodfit.commands.report import report as run_report
+
+    show_logs(verbose)
+    with Screen() as screen:
+        page = run_report(run, observer=screen)
+    console.print(f"report: {page}", soft_wrap=True)

@@ -1,0 +1,1 @@
+"""Images and video frames with instances: COCO files, their checks, splits and conversions."""

@@ -1,0 +1,1 @@
+"""Videos: exact access to single frames, reading in order, and writing."""

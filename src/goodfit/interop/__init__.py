@@ -1,0 +1,1 @@
+"""Going to and coming from other systems: their files, their settings, their weights."""

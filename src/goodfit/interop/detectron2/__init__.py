@@ -1,0 +1,1 @@
+"""For those who come from Detectron2: its configs and its weights."""

@@ -1,0 +1,69 @@
+"""Digests of the source files of frames, remembered by size and time so that nothing is hashed twice."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from typing import TYPE_CHECKING
+
+from goodfit.files import write_text
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_BLOCK = 1 << 20
+_DIGEST_BYTES = 16
+
+
+def digest_file(path: Path) -> str:
+    """Hex digest of the content of a file."""
+    digest = hashlib.blake2b(digest_size=_DIGEST_BYTES)
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+class Digests:
+    """Which content a file had when it was last looked at; may be used by several threads.
+
+    The file that remembers it only saves time: where it is missing or damaged, sources are hashed again.
+
+    Args:
+        path: of that file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._changed = False
+        self._known: dict[str, tuple[int, int, str]] = {}
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            self._known = {name: (int(size), int(time), str(digest)) for name, (size, time, digest) in content.items()}
+        except (OSError, ValueError, TypeError, AttributeError):
+            self._known = {}
+
+    def of(self, path: Path) -> str:
+        """Hex digest of the content of a file, hashed only where its size or time have changed.
+
+        Raises:
+            OSError: the file cannot be read.
+        """
+        status = path.stat()
+        name = str(path.absolute())
+        size, time, digest = self._known.get(name, (-1, -1, ""))
+        if (size, time) != (status.st_size, status.st_mtime_ns):
+            digest = digest_file(path)
+            with self._lock:
+                self._known[name] = (status.st_size, status.st_mtime_ns, digest)
+                self._changed = True
+        return digest
+
+    def save(self) -> None:
+        """Write what is new to the disk."""
+        with self._lock:
+            if self._changed:
+                write_text(self._path, json.dumps(self._known, separators=(",", ":")))
+                self._changed = False

@@ -1,0 +1,71 @@
+"""MLflow: parameters, metrics and artifacts of a run, by default in MLflow's local store."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from goodfit.errors import SettingsError
+from goodfit.training.hooks import Context, Hook
+from goodfit.training.loggers.numbers import numbers_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+LONGEST_VALUE = 500  # MLflow's limit for a parameter
+
+
+class MLflowLogger(Hook):
+    """Logs to the tracking server that MLflow is set up for; without one, to its local store.
+
+    Args:
+        title: name of the run there; the experiment is "goodfit".
+        parameters: plain values by dotted name.
+    """
+
+    def __init__(self, title: str, parameters: Mapping[str, Any]) -> None:
+        try:
+            import mlflow
+        except ImportError as error:
+            raise SettingsError("--log mlflow: install it with `pip install goodfit[mlflow]`.") from error
+        self._client = mlflow.MlflowClient()
+        self._title, self._parameters = title, parameters
+        self._run_id: str | None = None
+
+    def before_train(self, context: Context) -> None:
+        """Begin a run there, or go on with the one of the checkpoint."""
+        if self._run_id is not None:
+            return
+        experiment = self._client.get_experiment_by_name("goodfit")
+        key = self._client.create_experiment("goodfit") if experiment is None else experiment.experiment_id
+        self._run_id = self._client.create_run(key, run_name=self._title).info.run_id
+        for name, value in self._parameters.items():
+            self._client.log_param(self._run_id, name, str(value)[:LONGEST_VALUE])
+
+    def after_validation(self, context: Context) -> None:
+        """Log a validation; the row of an epoch's end follows with ``after_epoch``."""
+        self._log(context)
+
+    def after_epoch(self, context: Context) -> None:
+        """Log the row."""
+        self._log(context)
+
+    def after_train(self, context: Context) -> None:
+        """Store plan, split and curves; end the run there when the training is done."""
+        assert self._run_id is not None, "before_train comes first"
+        for file in (context.run.plan, context.run.splits, context.run.metrics, context.run.events):
+            if file.is_file():
+                self._client.log_artifact(self._run_id, str(file))
+        self._client.set_terminated(self._run_id, "FINISHED" if context.phase == "done" else "KILLED")
+
+    def state_dict(self) -> dict[str, Any]:
+        """Remember the run there."""
+        return {} if self._run_id is None else {"run_id": self._run_id}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on with the same run there."""
+        self._run_id = state.get("run_id")
+
+    def _log(self, context: Context) -> None:
+        assert self._run_id is not None, "before_train comes first"
+        for name, value in numbers_of(context.row).items():
+            self._client.log_metric(self._run_id, name, value, step=context.step)

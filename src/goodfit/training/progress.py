@@ -1,0 +1,99 @@
+"""What a run knows beside its weights, and what it tells whoever watches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from goodfit.training.controller import ControllerState
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from goodfit.training.metrics_log import Cell
+
+
+@dataclass
+class Progress:
+    """Saved with every checkpoint.
+
+    Attributes:
+        control: the controller's state.
+        loss_sums: sums over the steps since the last row: of the loss ("total") and of its parts.
+        loss_count: number of those steps.
+        samples: samples of those steps.
+        elapsed: seconds spent in the loop, over all sittings.
+        row_started: ``elapsed`` at the last row.
+        train_seconds: in steps, since the last row.
+        data_seconds: waiting for batches, since the last row.
+        seconds_per_step: running mean over epochs of all time (validation included) per step.
+        epoch_started: ``elapsed`` at the end of the last epoch.
+        validated_step: step of the newest validation.
+        validation_cases: cases of each validation, fixed in the first one.
+        seconds_per_case: time a validation case took last.
+        best_metric: best value of the watched metric; its weights are in checkpoints/best.
+        rate_factor: what the learning rate is multiplied by, below 1 after a loss that was not finite.
+        recoveries: how often a loss was not finite.
+        parts: how many micro-batches a batch is cut into, above 1 after the memory was too small.
+        warmup_steps: of the schedule, fixed when the run begins: a later change of the budget must not move it.
+        recorded: columns that hooks have recorded for the next row.
+    """
+
+    control: ControllerState = field(default_factory=ControllerState)
+    loss_sums: dict[str, float] = field(default_factory=dict)
+    loss_count: int = 0
+    samples: int = 0
+    elapsed: float = 0.0
+    row_started: float = 0.0
+    train_seconds: float = 0.0
+    data_seconds: float = 0.0
+    seconds_per_step: float | None = None
+    epoch_started: float = 0.0
+    validated_step: int = 0
+    validation_cases: int | None = None
+    seconds_per_case: float = 0.0
+    best_metric: float | None = None
+    rate_factor: float = 1.0
+    recoveries: int = 0
+    parts: int = 1
+    warmup_steps: int | None = None
+    recorded: dict[str, Cell] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give plain values for JSON."""
+        return {**self.__dict__, "control": self.control.to_dict()}
+
+    @classmethod
+    def from_dict(cls, value: dict[str, Any]) -> Progress:
+        """Rebuild from ``to_dict``."""
+        return cls(**{**value, "control": ControllerState.from_dict(value["control"])})
+
+    def add_step(self, losses: Mapping[str, float], samples: int) -> None:
+        """Count a step and its losses."""
+        for name, value in losses.items():
+            self.loss_sums[name] = self.loss_sums.get(name, 0.0) + value
+        self.loss_count += 1
+        self.samples += samples
+
+    def begin_row(self) -> None:
+        """Forget what the row that has just been written counted."""
+        self.loss_sums, self.loss_count, self.samples, self.recorded = {}, 0, 0, {}
+        self.train_seconds, self.data_seconds = 0.0, 0.0
+        self.row_started = self.elapsed
+
+
+@dataclass(frozen=True)
+class Report:
+    """What the loop tells whoever shows it: after each step, and with each row of metrics.csv.
+
+    Attributes:
+        progress: where the run stands.
+        expected_steps: steps at which it will end, as far as is known now.
+        loss: of the step, or the mean of the row.
+        row: of metrics.csv, when there is a new one.
+    """
+
+    progress: Progress
+    expected_steps: int
+    loss: float
+    row: Mapping[str, Cell] | None = None

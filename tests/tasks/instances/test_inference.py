@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from goodfit.data.instances.masks import decode_mask
+from goodfit.data.instances.model import Instance
+from goodfit.planning.instances.plan import InstanceModel
+from goodfit.tasks.instances.inference import detect, detect_resized, network_size
+from goodfit.tasks.instances.network import build_detector
+
+CPU = torch.device("cpu")
+
+
+class FindsTheBright(nn.Module):
+    """Stands for a detector: one instance, the bright rectangle of each image; remembers what it was given."""
+
+    def __init__(self, *, masks: bool) -> None:
+        super().__init__()
+        self.masks = masks
+        self.shapes: list[tuple[int, int]] = []
+
+    def forward(self, images: list[torch.Tensor]) -> list[dict[str, torch.Tensor]]:
+        results = []
+        for image in images:
+            assert image.dtype == torch.float32
+            assert float(image.max()) <= 1
+            self.shapes.append((image.shape[-2], image.shape[-1]))
+            bright = image[0] > 0.5
+            ys, xs = bright.any(1).nonzero()[:, 0], bright.any(0).nonzero()[:, 0]
+            found = {
+                "boxes": torch.tensor([[xs[0], ys[0], xs[-1] + 1, ys[-1] + 1]]).float(),
+                "scores": torch.tensor([0.9]),
+                "labels": torch.tensor([2]),
+            }
+            results.append(found | ({"masks": torch.ones(1, 1, 28, 28)} if self.masks else {}))
+        return results
+
+
+@pytest.mark.parametrize("masks", [True, False])
+def test_results_are_in_the_pixels_of_each_original(make_plan, masks) -> None:
+    plan = make_plan(model={"image_min_size": 96, "image_max_size": 128, "masks": masks})
+    images = []
+    for height, width in ((200, 150), (64, 64), (50, 300)):
+        image = np.zeros((height, width, 3), dtype=np.uint8)
+        image[height // 4 : height // 2, width // 3 : width // 2] = 255
+        images.append(image)
+    network = FindsTheBright(masks=masks)
+    found = detect(network, images, plan, CPU)
+    assert network.shapes == [(128, 96), (96, 96), (21, 128)]
+    for detection, image in zip(found, images, strict=True):
+        height, width = image.shape[:2]
+        expected = np.array([width // 3, height // 4, width // 2, height // 2])
+        tolerance = 1.01 * max(height / 96, width / 96)
+        assert np.abs(detection.boxes[0] - expected).max() <= tolerance
+        assert detection.boxes.dtype == np.float32
+        assert detection.categories.tolist() == [2]
+        if masks:
+            assert detection.masks is not None
+            assert detection.masks[0]["size"] == [height, width]
+            mask = decode_mask(Instance(1, (0, 0, 1, 1), detection.masks[0], 1.0), height, width)
+            truth = image[..., 0] > 0
+            assert (mask & truth).sum() / (mask | truth).sum() > 0.8
+        else:
+            assert detection.masks is None
+
+
+def test_a_real_detector_gives_valid_detections(make_plan, world) -> None:
+    torch.manual_seed(0)
+    frames = [world.frame("a", 97, 131), world.frame("b", 60, 44)]
+    for precision in ("float32", "bfloat16"):
+        plan = make_plan(model={"score_threshold": 0.0}, training={"precision": precision})
+        network = build_detector(plan).eval()
+        found = detect(network, [world.images[frame.name] for frame in frames], plan, CPU)
+        for detection, frame in zip(found, frames, strict=True):
+            assert len(detection) == plan.model.detections_per_image
+            assert (np.diff(detection.scores) <= 0).all()
+            assert set(detection.categories.tolist()) <= {1, 2}
+            assert len(detection.masks) == len(detection)
+            assert (detection.boxes >= 0).all()
+            assert (detection.boxes <= np.array([frame.width, frame.height] * 2) + 1e-3).all()
+
+
+def test_nothing_to_do(make_plan) -> None:
+    assert detect_resized(FindsTheBright(masks=True), [], [], make_plan(), CPU) == []
+
+
+@given(st.integers(1, 5000), st.integers(1, 5000))
+def test_size_in_the_network(height, width) -> None:
+    model = InstanceModel(image_min_size=320, image_max_size=640)
+    h, w = network_size(height, width, model)
+    assert min(h, w) <= 320
+    assert max(h, w) <= 640
+    assert min(h, w) == 320 or max(h, w) == 640 or min(h, w) == 1
+    if min(height, width) > 50:
+        assert abs((h / w) / (height / width) - 1) < 0.5 / min(h, w) + 0.5 / max(h, w) + 0.02

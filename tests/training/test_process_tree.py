@@ -1,0 +1,59 @@
+"""Tests of what a process and its children take."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+import numpy as np
+import psutil
+
+from goodfit.training.process_tree import ProcessTree
+
+MB = 10**6
+CHILD = """
+import sys, time
+block = bytearray(b"x") * 80_000_000
+while time.process_time() < 0.3: pass
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_memory_of_this_process() -> None:
+    tree = ProcessTree()
+    before = tree.memory
+    assert 10 * MB < before <= psutil.Process().memory_info().rss * 1.1
+    block = np.ones(10 * MB)
+    tree.sample()
+    assert 70 * MB < tree.memory - before < 120 * MB
+    del block
+
+
+def test_children_count() -> None:
+    tree = ProcessTree()
+    before = tree.memory
+    with subprocess.Popen([sys.executable, "-c", CHILD], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        tree.sample()
+        assert 75 * MB < tree.memory - before < 200 * MB
+        used = tree.cpu_seconds
+        assert used >= 0.25
+        child.communicate()
+    tree.sample()
+    assert abs(tree.memory - before) < 30 * MB
+    # Time that was used stays used when the process has ended.
+    assert tree.cpu_seconds >= used
+
+
+def test_processor_time_is_counted_once() -> None:
+    started = time.process_time()
+    tree = ProcessTree()
+    for _ in range(3):
+        end = time.process_time() + 0.1
+        while time.process_time() < end:
+            pass
+        tree.sample()
+    assert 0.25 < tree.cpu_seconds <= time.process_time() - started + 0.05
