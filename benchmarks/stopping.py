@@ -54,6 +54,7 @@ def main() -> None:
     parser.add_argument(
         "--runs", type=Path, default=CACHE / "stopping", help="run folders, which interruptions continue"
     )
+    parser.add_argument("--rules", nargs="+", choices=list(RULES), default=list(RULES))
     parser.add_argument("--name", default="stopping", help="folder under results/, for trials of other rules")
     parser.add_argument("--options", default="", help="more options of goodfit train for the rule of goodfit")
     parser.add_argument("--table", action="store_true", help="train nothing, print what is there")
@@ -61,7 +62,7 @@ def main() -> None:
     outcomes: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for seed in options.seeds:
         for name in options.datasets:
-            for rule in RULES:
+            for rule in options.rules:
                 outcome = one(options, name, rule, seed)
                 if outcome is not None:
                     outcomes.setdefault((name, rule), []).append(outcome)

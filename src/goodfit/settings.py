@@ -5,10 +5,20 @@ Each option of the command line is a field here, so that ``--set section.field=v
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
 
 from goodfit.errors import SettingsError
 from goodfit.planning.period import Period  # noqa: TC001 (pydantic needs it when the class is made)
@@ -62,6 +72,16 @@ def parse_monitor(value: object) -> object:
     return {"dice": "val_dice", "ap": "val_ap"}.get(value, value) if isinstance(value, str) else value
 
 
+def parse_json(value: object) -> object:
+    """Read numbers, lists and true or false as typed on a command line; any other text stays as it is."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except json.JSONDecodeError:
+        return value
+
+
 def parse_names(value: object) -> object:
     """Turn "a,b" into a list."""
     return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
@@ -106,6 +126,17 @@ class PlanSettings(Section):
     memory: Memory | None = None
 
 
+class InstanceSection(BaseModel):
+    """Settings of instance datasets, by their names in plan.json, which validates them."""
+
+    model_config = ConfigDict(extra="allow")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_texts(cls, values: dict[str, Any]) -> dict[str, Any]:
+        return {name: parse_json(value) for name, value in values.items()}
+
+
 class BudgetSettings(Section):
     """How long to train."""
 
@@ -120,6 +151,8 @@ class TrainingSettings(Section):
     optimizer: Literal["sgd", "adamw"] | None = None
     learning_rate: PositiveFloat | None = None
     weight_decay: Annotated[float, Field(ge=0)] | None = None
+    momentum: Annotated[float, Field(ge=0, lt=1)] | None = None
+    """Of SGD."""
     gradient_clip: PositiveFloat | None = None
     schedule: Literal["wsd", "poly"] | None = None
     warmup: Share | None = None
@@ -174,6 +207,9 @@ class Settings(Section):
 
     data: DataSettings = Field(default_factory=DataSettings)
     plan: PlanSettings = Field(default_factory=PlanSettings)
+    model: InstanceSection = Field(default_factory=InstanceSection)
+    sampling: InstanceSection = Field(default_factory=InstanceSection)
+    augmentation: InstanceSection = Field(default_factory=InstanceSection)
     budget: BudgetSettings = Field(default_factory=BudgetSettings)
     training: TrainingSettings = Field(default_factory=TrainingSettings)
     machine: MachineSettings = Field(default_factory=MachineSettings)
@@ -231,6 +267,9 @@ SHORTCUTS = {
     "planner": "plan.planner",
     "configuration": "plan.configuration",
     "network": "plan.network",
+    "backbone": "model.backbone",
+    "weights": "model.weights",
+    "image_size": "model.image_min_size",
     "batch_size": "plan.batch_size",
     "patch_size": "plan.patch_size",
     "spacing": "plan.spacing",

@@ -44,6 +44,16 @@ Planner = Annotated[str | None, typer.Option("--planner", help="The rules of pla
 Network = Annotated[
     str | None, typer.Option("--network", help="plain (default), resenc, resenc_m, resenc_l, resenc_xl.")
 ]
+Backbone = Annotated[
+    str | None,
+    typer.Option("--backbone", help="Of instances: mobilenet_v2, mobilenet_v3, resnet50, resnet50_v2."),
+]
+WeightsOption = Annotated[
+    str | None, typer.Option("--weights", help="To begin with, of instances: coco, imagenet, none, or a file.")
+]
+ImageSize = Annotated[
+    int | None, typer.Option("--image-size", help="Of instances: shorter side of a frame in the network, in pixels.")
+]
 Optimizer = Annotated[str | None, typer.Option("--optimizer", help="adamw (default) or sgd.")]
 LearningRate = Annotated[float | None, typer.Option("--learning-rate", help="Peak learning rate.")]
 Schedule = Annotated[

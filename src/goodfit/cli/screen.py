@@ -58,6 +58,10 @@ def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]
     console.print(table)
 
 
+SUMMARIES = {"val_dice": "Dice", "val_ap": "AP"}
+"""Columns that sum a validation up, with what they are called."""
+
+
 class Screen(Observer):
     """Shows progress on the terminal; use as a context."""
 
@@ -73,7 +77,7 @@ class Screen(Observer):
             console=console,
         )
         self._stage: TaskID | None = None
-        self._columns: list[str] | None = None
+        self._verdict: object = "too early"
 
     def __enter__(self) -> Screen:
         self._bars.start()
@@ -112,16 +116,23 @@ class Screen(Observer):
         if report.row is None:
             return
         row = report.row
-        classes = [
-            f"{name.removeprefix('val_dice_')} {value:.3f}"
-            for name, value in row.items()
-            if name.startswith("val_dice_") and isinstance(value, float)
-        ]
-        some = f"  ({', '.join(classes)})" if 1 < len(classes) <= 6 else ""
+        summary = next((name for name in SUMMARIES if name in row), None)
+        parts = []
+        if summary is not None:
+            parts.append(f"{SUMMARIES[summary]} {row[summary]:.4f}")
+            classes = [
+                f"{name.removeprefix(summary + '_')} {value:.3f}"
+                for name, value in row.items()
+                if name.startswith(f"{summary}_") and isinstance(value, float)
+            ]
+            parts += [f"({', '.join(classes)})"] if 1 < len(classes) <= 6 else []
+        said = row.get("verdict", "")
+        parts += [f"[{said}]"] if said != self._verdict else []
+        self._verdict = said
+        validated = f"validation {row['val_loss']:>7.4f}  " if "val_loss" in row else ""
         console.print(
             f"epoch {row['epoch']:>4}  step {row['step']:>6}  {row['phase']:<8}  loss {row['train_loss']:>7.4f}  "
-            f"validation {row['val_loss']:>7.4f}  Dice {row.get('val_dice', float('nan')):.4f}{some}  "
-            f"{row['seconds']:.0f} s",
+            f"{validated}{'  '.join(parts)}  {row['seconds']:.0f} s",
             markup=False,
             soft_wrap=True,
         )

@@ -22,6 +22,9 @@ PLANNING: dict[str, Any] = {
     "memory": o.Memory,
     "planner": o.Planner,
     "network": o.Network,
+    "backbone": o.Backbone,
+    "weights": o.WeightsOption,
+    "image_size": o.ImageSize,
     "group_by": o.GroupBy,
     "device": o.Device,
 }

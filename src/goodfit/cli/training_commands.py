@@ -130,14 +130,18 @@ def demo(
 
 def show_end(result: TrainResult) -> None:
     """Print scores and places of a finished run, or how to go on with an interrupted one."""
+    from goodfit.cli.instance_tables import show_instance_scores
     from goodfit.cli.score_tables import show_scores
     from goodfit.cli.screen import console
+    from goodfit.tasks.segmentation.scores import Scores
 
     if not result.finished:
         console.print(f"Interrupted and saved. Next: goodfit resume {result.run.path}", soft_wrap=True)
         raise typer.Exit(130)
-    if result.scores is not None:
+    if isinstance(result.scores, Scores):
         show_scores(result.scores)
+    elif result.scores is not None:
+        show_instance_scores(result.scores)
     console.print(f"run:    {result.run.path}", soft_wrap=True)
     console.print(f"report: {result.report}", soft_wrap=True)
     console.print(f"Next: goodfit predict {result.run.path} IMAGES OUTPUT", soft_wrap=True)

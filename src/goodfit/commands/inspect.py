@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from goodfit.data.checks import CheckResult, check_dataset, check_key
 from goodfit.data.dataset import Dataset, content_key, open_dataset
+from goodfit.data.instances.dataset import is_instance_dataset
 from goodfit.errors import DatasetError
 from goodfit.files import read_json, write_json
 from goodfit.observer import Observer
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from goodfit.data.dataset import Case
+    from goodfit.data.instances.checks import InstanceCheck
     from goodfit.data.readers import Image
 
 
@@ -65,7 +67,7 @@ def check(
     group_by: str | None = None,
     workers: int | None = None,
     observer: Observer | None = None,
-) -> CheckResult:
+) -> CheckResult | InstanceCheck:
     """Look for every problem of a dataset: unreadable files, mismatches, unknown labels, duplicates.
 
     Args:
@@ -81,6 +83,11 @@ def check(
         DatasetError: the folder is no dataset, or its dataset.json cannot be used.
     """
     observer = observer or Observer()
+    if is_instance_dataset(Path(dataset)):
+        from goodfit.data.instances.checks import check_instances
+
+        observer.stage("check")
+        return check_instances(Path(dataset), group_by=group_by, workers=workers, on_progress=observer.advance)
     opened = open_dataset(Path(dataset), group_by=group_by)
     observer.stage("check")
     return check_dataset(opened, workers=workers, on_progress=observer.advance)

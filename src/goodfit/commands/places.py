@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from goodfit.errors import RunError
 from goodfit.training.run_folder import RunFolder
@@ -12,7 +12,6 @@ from goodfit.training.run_folder import RunFolder
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from goodfit.data.dataset import Dataset
 
 RUNS = Path("runs")
 NOT_A_RUN = {".lock", ".owner", "cache"}
@@ -25,12 +24,21 @@ CROSS_RECORD = "cross_validation.json"
 """The record of a cross-validation; the run folders of its folds lie beside it."""
 
 
+class Located(Protocol):
+    """A dataset of any kind."""
+
+    @property
+    def root(self) -> Path:
+        """Its folder."""
+        ...
+
+
 def lasting(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Give the settings that make two runs different."""
     return {name: value for name, value in settings.items() if not name.startswith(CHANGEABLE)}
 
 
-def cache_folder(dataset: Dataset, run: Path | None) -> Path:
+def cache_folder(dataset: Located, run: Path | None) -> Path:
     """Folder of what all runs of a dataset share: check, fingerprint, preprocessed cases.
 
     It is ``runs/DATASET/cache``, or ``cache`` inside the run folder when the user chose that with ``--run``. The
@@ -43,7 +51,7 @@ def cache_folder(dataset: Dataset, run: Path | None) -> Path:
     return RUNS / dataset.root.name / "cache"
 
 
-def new_run_folder(dataset: Dataset) -> Path:
+def new_run_folder(dataset: Located) -> Path:
     """Give a run folder's name that does not exist yet: runs/DATASET/DATE-TIME."""
     stamp = datetime.now().astimezone().strftime("%Y-%m-%d-%H%M%S")
     folder = RUNS / dataset.root.name / stamp
@@ -54,7 +62,7 @@ def new_run_folder(dataset: Dataset) -> Path:
     return folder
 
 
-def find_run(dataset: Dataset, explicit: Mapping[str, Any]) -> Path | None:
+def find_run(dataset: Located, explicit: Mapping[str, Any]) -> Path | None:
     """Give the newest run of this dataset that was asked for with the same settings, or None."""
     parent = RUNS / dataset.root.name
     if not parent.is_dir():
@@ -71,7 +79,7 @@ def find_run(dataset: Dataset, explicit: Mapping[str, Any]) -> Path | None:
     return None
 
 
-def choose_run(dataset: Dataset, run: Path | None, explicit: Mapping[str, Any], *, fresh: bool) -> RunFolder:
+def choose_run(dataset: Located, run: Path | None, explicit: Mapping[str, Any], *, fresh: bool) -> RunFolder:
     """Decide which run folder a call works in.
 
     Without ``run`` the newest run with the same settings goes on; ``fresh`` begins another. A folder named by

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 
@@ -15,6 +16,7 @@ from goodfit.commands.predict import predict_test_cases
 from goodfit.commands.preprocess import fill_store
 from goodfit.commands.report import report
 from goodfit.commands.trained import flat, identity_of, remember
+from goodfit.data.instances.dataset import is_instance_dataset
 from goodfit.observer import Observer
 from goodfit.planning.arithmetic import describe_budget
 from goodfit.planning.period import steps_of
@@ -27,16 +29,19 @@ from goodfit.training.optimizer import build_optimizer
 from goodfit.training.run_folder import RunFolder, environment, locked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Mapping, Sequence
 
     from goodfit.data.splits import Split
+    from goodfit.planning.instances.plan import InstancePlan
     from goodfit.planning.plan import Plan
     from goodfit.preprocessing.store import Store
+    from goodfit.settings import Settings
+    from goodfit.tasks.instances.scores import InstanceScores
     from goodfit.tasks.segmentation.evaluation import Scores
     from goodfit.training.hooks import Hook
     from goodfit.training.progress import Report
     from goodfit.training.recipe import Recipe
+    from goodfit.training.task import BatchT, Task
 
 logger = logging.getLogger(__name__)
 
@@ -72,6 +77,30 @@ class Clock:
         return self.limit - self.elapsed() - reserve
 
 
+class Trainable(Protocol):
+    """A planned run of any kind of task."""
+
+    @property
+    def plan(self) -> Plan | InstancePlan:
+        """Its plan."""
+        ...
+
+    @property
+    def split(self) -> Split:
+        """Which cases train, validate and test."""
+        ...
+
+    @property
+    def run(self) -> RunFolder:
+        """Its folder."""
+        ...
+
+    @property
+    def settings(self) -> Settings:
+        """What the user asked for."""
+        ...
+
+
 @dataclass(frozen=True)
 class TrainResult:
     """What a call of ``train`` leaves.
@@ -85,11 +114,11 @@ class TrainResult:
 
     run: RunFolder
     finished: bool
-    scores: Scores | None
+    scores: Scores | InstanceScores | None
     report: Path | None
 
 
-def controller_settings(prepared: Prepared) -> ControllerSettings:
+def controller_settings(prepared: Trainable) -> ControllerSettings:
     """Translate the plan's budget and training sections for the controller."""
     plan = prepared.plan
     limit = plan.budget.epochs * plan.budget.steps_per_epoch
@@ -141,6 +170,13 @@ def train(
     Raises:
         GoodfitError: whatever a user can mend; the message names the thing and the way out.
     """
+    if is_instance_dataset(Path(dataset)):
+        from goodfit.commands.instances.train import train_instances
+
+        given = with_extensions(settings, options, hooks, recipe)
+        return train_instances(
+            dataset, run=run, fresh=fresh, settings=given, hooks=hooks, recipe=recipe, split=split, observer=observer
+        )
     started = time.monotonic()
     observer = observer or Observer()
     wishes = with_extensions(settings, options, hooks, recipe)
@@ -180,14 +216,50 @@ def read_scores(run: RunFolder) -> Scores:
 
 def _fit(prepared: Prepared, store: Store, clock: Clock, extensions: Extensions, observer: Observer) -> bool:
     """Run the training loop; give False when it was interrupted."""
-    plan, split, run, machine = prepared.plan, prepared.split, prepared.run, prepared.settings.machine
+    plan, split, machine = prepared.plan, prepared.split, prepared.settings.machine
     device = choose_device(machine.device)
     for line in describe_budget(plan, len(split.train)):
         observer.note(line)
-    if plan.training.schedule == "poly" and clock.limit is not None:
-        observer.note(
-            "warning: the polynomial schedule has a fixed end; the time holds only if steps take what was measured"
-        )
+    workers = default_workers(device) if machine.workers is None else machine.workers
+    task = SegmentationTask(plan, store, split.train, split.validation, device, workers, extensions.recipe)
+    wishes, dims = prepared.settings.prediction, plan.chosen.dims
+    # Validation takes no mirrored copies and tiles half a patch apart.
+    effort = (2**dims if wishes.tta else 1) * max(1.0, (0.5 / wishes.step_size) ** dims)
+    return fit_task(task, prepared, clock, extensions, observer, effort=effort)
+
+
+def fit_task(
+    task: Task[BatchT],
+    prepared: Trainable,
+    clock: Clock,
+    extensions: Extensions,
+    observer: Observer,
+    *,
+    effort: float = 1.0,
+) -> bool:
+    """Train a task of any kind in the run's folder; give False when it was interrupted.
+
+    Args:
+        task: what is trained.
+        prepared: the planned run.
+        clock: of the time budget.
+        extensions: the user's hooks and recipe.
+        observer: told about the progress.
+        effort: work of predicting a test case relative to a validation case.
+    """
+    plan, split, run, machine = prepared.plan, prepared.split, prepared.run, prepared.settings.machine
+    device = next(task.network.parameters()).device
+    deadline = None
+    if clock.limit is not None:
+        if plan.training.schedule == "poly":
+            observer.note(
+                "warning: the polynomial schedule has a fixed end; the time holds only if steps take what was measured"
+            )
+        else:
+
+            def deadline(seconds_per_case: float) -> float:
+                return clock.left_for_training(effort * seconds_per_case, len(split.test))
+
     if not run.last.is_file():
         remember(run, plan, split)
     identity = identity_of(run)
@@ -195,41 +267,28 @@ def _fit(prepared: Prepared, store: Store, clock: Clock, extensions: Extensions,
     run.update_record(
         status="training", identity=identity, environment=environment(str(device), torch.get_num_threads())
     )
-    recipe = extensions.recipe
-    workers = default_workers(device) if machine.workers is None else machine.workers
-    task = SegmentationTask(plan, store, split.train, split.validation, device, workers, recipe)
 
     def on_report(progress: Report) -> None:
         if progress.row is not None:
             run.update_record(spent_seconds=clock.elapsed())  # a killed process has spent its time, too
         observer.trained(progress)
 
+    build = extensions.recipe.build_optimizer
     trainer = Trainer(
         task,
         plan.training,
         controller_settings(prepared),
         run,
-        deadline=_deadline(prepared, clock),
+        deadline=deadline,
         on_report=on_report,
         hooks=[*extensions.hooks, *loggers(machine.log or (), run.path.name, flat(plan.model_dump(mode="json")))],
         grace=machine.grace,
-        optimizer=recipe.build_optimizer(task.network, plan, lambda: build_optimizer(task.network, plan.training)),
+        optimizer=build(task.network, plan, lambda: build_optimizer(task.network, plan.training)),
         identity=identity,
     )
     finished = trainer.train()
     make_room_on(device)
     return finished
-
-
-def _deadline(prepared: Prepared, clock: Clock) -> Callable[[float], float] | None:
-    """Give what the trainer asks for the time left; None without a time budget."""
-    plan, wishes = prepared.plan, prepared.settings.prediction
-    if clock.limit is None or plan.training.schedule == "poly":
-        return None
-    dims = plan.chosen.dims
-    # Validation takes no mirrored copies and tiles half a patch apart.
-    effort = (2**dims if wishes.tta else 1) * max(1.0, (0.5 / wishes.step_size) ** dims)
-    return lambda seconds_per_case: clock.left_for_training(effort * seconds_per_case, len(prepared.split.test))
 
 
 def default_workers(device: torch.device) -> int:

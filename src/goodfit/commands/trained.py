@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from goodfit.commands.places import lasting
 from goodfit.errors import RunError
 from goodfit.files import read_json, write_json
+from goodfit.planning.instances.plan import InstancePlan, parse_instance_plan
 from goodfit.planning.plan import Plan, parse_plan
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ FREE = (
 """What may be edited in a training that has begun: how long it goes on, not what it is."""
 
 
-def remember(run: RunFolder, plan: Plan, split: Split) -> None:
+def remember(run: RunFolder, plan: Plan | InstancePlan, split: Split) -> None:
     """Note plan and split at the beginning of a training."""
     sets = {name: sorted(cases) for name, cases in split.sets().items()}
     write_json(run.trained, {"plan": plan.model_dump(mode="json"), "split": sets})
@@ -49,7 +50,14 @@ def trained_plan(run: RunFolder) -> Plan | None:
     return parse_plan(read_json(run.trained, RunError)["plan"], str(run.trained))
 
 
-def edits_since(run: RunFolder, plan: Plan, split: Split | None = None) -> list[str]:
+def trained_instance_plan(run: RunFolder) -> InstancePlan | None:
+    """Give the same of a run on instances."""
+    if not run.trained.is_file():
+        return None
+    return parse_instance_plan(read_json(run.trained, RunError)["plan"], str(run.trained))
+
+
+def edits_since(run: RunFolder, plan: Plan | InstancePlan, split: Split | None = None) -> list[str]:
     """Name the fields of plan.json (and the sets of splits.json) that differ from what the run was trained with."""
     if not run.trained.is_file():
         return []
@@ -62,7 +70,7 @@ def edits_since(run: RunFolder, plan: Plan, split: Split | None = None) -> list[
     return names
 
 
-def refuse_edits(run: RunFolder, plan: Plan, split: Split) -> None:
+def refuse_edits(run: RunFolder, plan: Plan | InstancePlan, split: Split) -> None:
     """Refuse to go on with another plan or split than the one that the weights have seen.
 
     Raises:

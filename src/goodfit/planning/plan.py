@@ -165,6 +165,8 @@ class Training(Section):
     optimizer: Literal["sgd", "adamw"] = "adamw"
     learning_rate: PositiveFloat = 2e-3
     weight_decay: NonNegativeFloat = 1e-2
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.99
+    """Of SGD, with Nesterov's correction (nnU-Net: 0.99); AdamW has its own."""
     gradient_clip: PositiveFloat = 12.0
     """Largest norm of the gradient (nnU-Net: 12)."""
     schedule: Literal["wsd", "poly"] = "wsd"

@@ -11,11 +11,9 @@ if TYPE_CHECKING:
 
     from goodfit.planning.plan import Training
 
-SGD_MOMENTUM = 0.99  # nnU-Net: SGD with Nesterov momentum 0.99
-
 
 def build_optimizer(network: nn.Module, training: Training) -> torch.optim.Optimizer:
-    """Make SGD with Nesterov momentum, as nnU-Net's, or AdamW.
+    """Make SGD with Nesterov momentum or AdamW.
 
     AdamW decays convolution weights only: decaying norm scales and biases buys nothing (Loshchilov & Hutter's
     decay is meant for weights that the following norm makes scale-free). SGD decays everything, as nnU-Net does.
@@ -24,7 +22,7 @@ def build_optimizer(network: nn.Module, training: Training) -> torch.optim.Optim
         return torch.optim.SGD(
             network.parameters(),
             lr=training.learning_rate,
-            momentum=SGD_MOMENTUM,
+            momentum=training.momentum,
             nesterov=True,
             weight_decay=training.weight_decay,
             fused=True,

@@ -3,14 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from torch import nn
 
 from goodfit.data.instances.masks import decode_mask
 from goodfit.data.instances.model import Instance
-from goodfit.planning.instances.plan import InstanceModel
-from goodfit.tasks.instances.inference import detect, detect_resized, network_size
+from goodfit.preprocessing.frames import target_size
+from goodfit.tasks.instances.inference import detect, detect_resized
 from goodfit.tasks.instances.network import build_detector
 
 CPU = torch.device("cpu")
@@ -51,11 +49,11 @@ def test_results_are_in_the_pixels_of_each_original(make_plan, masks) -> None:
         images.append(image)
     network = FindsTheBright(masks=masks)
     found = detect(network, images, plan, CPU)
-    assert network.shapes == [(128, 96), (96, 96), (21, 128)]
-    for detection, image in zip(found, images, strict=True):
+    assert network.shapes == [target_size(*image.shape[:2], 96, 128) for image in images]
+    for detection, image, seen in zip(found, images, network.shapes, strict=True):
         height, width = image.shape[:2]
         expected = np.array([width // 3, height // 4, width // 2, height // 2])
-        tolerance = 1.01 * max(height / 96, width / 96)
+        tolerance = 1.01 * max(height / seen[0], width / seen[1])
         assert np.abs(detection.boxes[0] - expected).max() <= tolerance
         assert detection.boxes.dtype == np.float32
         assert detection.categories.tolist() == [2]
@@ -87,14 +85,3 @@ def test_a_real_detector_gives_valid_detections(make_plan, world) -> None:
 
 def test_nothing_to_do(make_plan) -> None:
     assert detect_resized(FindsTheBright(masks=True), [], [], make_plan(), CPU) == []
-
-
-@given(st.integers(1, 5000), st.integers(1, 5000))
-def test_size_in_the_network(height, width) -> None:
-    model = InstanceModel(image_min_size=320, image_max_size=640)
-    h, w = network_size(height, width, model)
-    assert min(h, w) <= 320
-    assert max(h, w) <= 640
-    assert min(h, w) == 320 or max(h, w) == 640 or min(h, w) == 1
-    if min(height, width) > 50:
-        assert abs((h / w) / (height / width) - 1) < 0.5 / min(h, w) + 0.5 / max(h, w) + 0.02

@@ -156,7 +156,7 @@ def test_a_detector_overfits_one_image(make_plan) -> None:
     target = {"boxes": torch.tensor([[30.0, 20, 70, 60]]), "labels": torch.tensor([2]), "masks": mask}
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3)
     totals = []
-    for _ in range(60):
+    for _ in range(45):
         total = sum(network([image], [target]).values())
         optimizer.zero_grad()
         total.backward()

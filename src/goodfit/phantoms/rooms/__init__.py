@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
+from goodfit.phantoms.rooms.dataset import CATEGORIES, GENERATOR_VERSION, write_rooms
 
-
-
+__all__ = ["CATEGORIES", "GENERATOR_VERSION", "write_rooms"]

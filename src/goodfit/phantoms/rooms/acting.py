@@ -9,28 +9,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from goodfit.phantoms.rooms.figures import LIE, SIT, STAND, WALK, Look, Posture
+from goodfit.phantoms.rooms.space import WIDTH, size_at
 
 if TYPE_CHECKING:
     from goodfit.phantoms.rooms.furniture import Layout
-
-WIDTH, HEIGHT = 256, 192
-"""Pixels of a frame."""
 
 _STEP_LENGTH = 0.36
 """Way of one step as a share of the body height."""
 
 _SWING = 26.0
 """Largest angle of a walking leg, degrees."""
-
-
-def floor_at(depth: float) -> float:
-    """Row of the floor at a depth: 0 at the back wall, 1 close to the camera."""
-    return 124 + 60 * depth
-
-
-def size_at(depth: float) -> float:
-    """Height in pixels of a body of height 1 at a depth."""
-    return 74 + 34 * depth
 
 
 @dataclass(frozen=True)

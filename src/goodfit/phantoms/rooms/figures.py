@@ -122,8 +122,7 @@ def paint_figure(
         foot: point (x, y) on the floor, or on the mattress, below the hip.
         size: body height in pixels.
         facing: 1 to the right, -1 to the left.
-        stride: phase of the step in radians and its strength as its amplitude: see ``Stride`` of the actor; the
-            swing of the legs in degrees is ``stride``.
+        stride: angle in degrees by which the legs are apart from their posture, one forward, one backward.
         instance: its number on the canvas.
     """
     hip = (foot[0], foot[1] - posture.hip * size)
@@ -168,11 +167,11 @@ def paint_figure(
     canvas.capsule(hip, _along(neck, up, -0.06 * size), (wide * 0.9, wide * 1.12), look.shirt, instance)
     canvas.capsule(neck, head, (0.034 * broad, 0.034 * broad), look.skin, instance)
     if look.long_hair:
-        behind = _along(head, across, -facing * (1 - posture.front) * 0.035 * size)
-        canvas.capsule(behind, _along(behind, up, -0.13 * size), (HEAD * size, HEAD * 0.8 * size), look.hair, instance)
+        behind = _along(head, across, -facing * (1 - posture.front) * 0.04 * size)
+        canvas.capsule(behind, _along(behind, up, -0.1 * size), (HEAD * size, HEAD * 0.85 * size), look.hair, instance)
     canvas.ellipse(head, (HEAD * 0.92 * size, HEAD * 1.05 * size), look.skin, instance)
-    crown = _along(_along(head, up, HEAD * 0.5 * size), across, -facing * (1 - posture.front) * HEAD * 0.5 * size)
-    canvas.ellipse(crown, (HEAD * 0.95 * size, HEAD * 0.72 * size), look.hair, instance)
+    crown = _along(_along(head, up, HEAD * 0.55 * size), across, -facing * (1 - posture.front) * HEAD * 0.35 * size)
+    canvas.ellipse(crown, (HEAD * 0.85 * size, HEAD * 0.62 * size), look.hair, instance)
     arm(1)
 
 

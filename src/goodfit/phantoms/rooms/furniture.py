@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from goodfit.phantoms.rooms.acting import HEIGHT, WIDTH, floor_at, size_at
 from goodfit.phantoms.rooms.canvas import Canvas, Paint
 from goodfit.phantoms.rooms.figures import draw_cloth, draw_colour
+from goodfit.phantoms.rooms.space import HEIGHT, WIDTH, floor_at, size_at
 
 if TYPE_CHECKING:
     from goodfit.phantoms.rooms.canvas import Array, Colour
@@ -97,11 +97,11 @@ def paint_blanket(canvas: Canvas, layout: Layout, cover: float, body: float) -> 
         cover: 0 rolled up, 1 drawn up to the chest.
         body: thickness in pixels of what lies below; 0 for an empty bed.
     """
-    top, foot = layout.bed_floor - layout.bed_height, layout.bed_x + 5
-    end = foot + 8 + cover * 58
-    thick = 4 + cover * (0.6 * body + 1)
-    canvas.box((foot - 4, top - 7), (end + 2, top + 5 + 6 * cover), layout.blanket)
-    canvas.capsule((foot + 2, top - 4 - 0.5 * thick), (end, top - 4 - 0.4 * thick), (thick * 0.85, thick), layout.blanket)
+    top, foot = layout.bed_floor - layout.bed_height, layout.bed_x + 6
+    end = foot + 8 + cover * 47
+    middle, thick = top - 0.4 * body - 3, 5 + cover * 0.42 * body
+    canvas.box((foot - 4, top - 8), (end + 1, top + 3 + 7 * cover), layout.blanket)
+    canvas.capsule((foot + 1, middle), (end, middle), (0.8 * thick, thick), layout.blanket)
 
 
 def paint_chair(canvas: Canvas, layout: Layout) -> None:

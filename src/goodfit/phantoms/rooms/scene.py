@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from goodfit.phantoms.rooms.acting import HEIGHT, WIDTH, Actor, carer, floor_at, patient, sitter, size_at, walker
+from goodfit.phantoms.rooms.acting import Actor, carer, patient, sitter, walker
 from goodfit.phantoms.rooms.canvas import Canvas
-from goodfit.phantoms.rooms.figures import LIE, draw_look, paint_figure
+from goodfit.phantoms.rooms.figures import draw_look, paint_figure
 from goodfit.phantoms.rooms.furniture import (
     Layout,
     draw_layout,
@@ -19,6 +19,7 @@ from goodfit.phantoms.rooms.furniture import (
     paint_room,
     paint_table,
 )
+from goodfit.phantoms.rooms.space import WIDTH, floor_at, size_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -141,6 +142,3 @@ def _draw_light(random: np.random.Generator, duration: float) -> Light:
         lamp=float(random.choice([-0.3, -0.2, 0.2, 0.3])) if random.random() < 0.6 else 0.0,
         slope=float(random.uniform(-0.35, 0.35)),
     )
-
-
-__all__ = ["HEIGHT", "LIE", "SMALLEST", "WIDTH", "Light", "Picture", "Scene"]

@@ -72,7 +72,7 @@ def _between(low: Tensor, high: Tensor, lengths: Tensor, side: int) -> tuple[Ten
     Returns:
         (R, side, 2 * POINTS) positions and weights; points further than one position outside weigh nothing.
     """
-    share = (torch.arange(POINTS * side, device=low.device) + 0.5) / (POINTS * side)
+    share = (torch.arange(POINTS * side, dtype=low.dtype, device=low.device) + 0.5) / (POINTS * side)
     places = low[:, None] + share * (high - low).clamp(min=1)[:, None]
     lengths = lengths[:, None]
     inside = (places >= -1) & (places <= lengths)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torchvision.transforms.v2 import functional as vision
 
+from goodfit.preprocessing.frames import resize, target_size
 from goodfit.tasks.instances.detection import Detection
 from goodfit.tasks.instances.pasting import encode_cut, paste
 
@@ -17,15 +17,9 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from torch import Tensor, nn
 
-    from goodfit.planning.instances.plan import InstanceModel, InstancePlan
+    from goodfit.planning.instances.plan import InstancePlan
 
     Image = npt.NDArray[np.uint8]
-
-
-def network_size(height: int, width: int, model: InstanceModel) -> tuple[int, int]:
-    """Height and width that the network sees an image at: the shorter side as planned, the longer one at most so."""
-    factor = min(model.image_min_size / min(height, width), model.image_max_size / max(height, width))
-    return max(1, round(height * factor)), max(1, round(width * factor))
 
 
 def detect(network: nn.Module, images: Sequence[Image], plan: InstancePlan, device: torch.device) -> list[Detection]:
@@ -41,12 +35,11 @@ def detect(network: nn.Module, images: Sequence[Image], plan: InstancePlan, devi
         What was found in each, in its own pixels, the surest first.
     """
     shapes = [(image.shape[0], image.shape[1]) for image in images]
-    resized = []
-    for image, (height, width) in zip(images, shapes, strict=True):
-        tensor = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)
-        size = network_size(height, width, plan.model)
-        resized.append(tensor if size == (height, width) else vision.resize(tensor, list(size), antialias=True))
-    return detect_resized(network, resized, shapes, plan, device)
+    limits = (plan.model.image_min_size, plan.model.image_max_size)
+    # As the frames of the training were stored, to the bit.
+    resized = [resize(image, target_size(*shape, *limits)) for image, shape in zip(images, shapes, strict=True)]
+    tensors = [torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1) for image in resized]
+    return detect_resized(network, tensors, shapes, plan, device)
 
 
 @torch.no_grad()

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from goodfit.tasks.instances.sampling import FrameSource, InstanceBatch
     from goodfit.training.task import Losses, Subset
 
-FIXED_FRAMES = 32
-"""Frames of either set that the fixed losses look at; neighbouring ones resemble each other, so more say little more."""
+FIXED_FRAMES = 16
+"""Frames of either set that the fixed losses look at, from as many videos as possible."""
 
 
 def spread_over_groups(frames: Sequence[Frame], seed: int) -> list[Frame]:
@@ -130,6 +130,10 @@ class InstanceTask:
     def batches(self, first_step: int, last_step: int) -> Iterator[InstanceBatch]:
         """Batches of the steps, augmented."""
         return self._pool.batches(first_step, last_step)
+
+    def close(self) -> None:
+        """End the loader's processes."""
+        self._pool.close()
 
     def loss(self, network: nn.Module, batch: InstanceBatch, step: int) -> Losses:
         """Run the detector; which regions the losses look at is drawn from seed and step alone."""
