@@ -29,12 +29,13 @@ class Setup(NamedTuple):
     batch_size: int
     epochs: int = 200
     steps_per_epoch: int = 20
+    patch_size: str = ""
 
 
 SETUPS = {
     "hippocampus": Setup("Dataset004_Hippocampus", 2),
     "blood cells": Setup("Dataset110_WBC1", 4),
-    "retina": Setup("Dataset101_CHASE", 2),
+    "retina": Setup("Dataset101_CHASE", 4, patch_size="128x128"),
 }
 FULL, CUT, OURS = "poly, whole budget", "poly, cut off", "plateau and cooldown"
 RULES = {
@@ -99,6 +100,7 @@ def one(options: argparse.Namespace, name: str, rule: str, seed: int) -> dict[st
                 "--batch-size",
                 setup.batch_size,
             )
+            plan += ("--patch-size", setup.patch_size) if setup.patch_size else ()
             more = options.options.split() if rule == OURS else ()
             call(folder, "plan", dataset, "--run", run, *plan, *as_settings((*RULES[rule], "--seed", str(seed), *more)))
             narrow(folder / run / "plan.json")

@@ -11,12 +11,14 @@ from goodfit.cli import main
 from goodfit.errors import (
     DatasetError,
     GoodfitError,
+    HookError,
     ImageFileError,
     PlanError,
     ResourceError,
     RunError,
     SettingsError,
     SplitError,
+    VideoError,
 )
 
 CODES = {
@@ -28,6 +30,8 @@ CODES = {
     SettingsError: 2,
     RunError: 1,
     ResourceError: 1,
+    HookError: 1,
+    VideoError: 1,
 }
 
 

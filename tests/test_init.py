@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import subprocess
 import sys
 from importlib import metadata
@@ -31,21 +32,38 @@ def test_checking_needs_no_torch() -> None:
     assert done.stdout.split() == ["False"]
 
 
-@pytest.mark.parametrize("name", goodfit.__all__)
+CLASSES = {"Context", "Hook", "Recipe"}
+
+
+@pytest.mark.parametrize("name", [name for name in goodfit.__all__ if name not in CLASSES])
 def test_every_command_is_a_documented_function_of_its_name(name: str) -> None:
     function = getattr(goodfit, name)
+    assert inspect.isfunction(function)
     assert function.__name__ == name
     assert function.__module__.startswith("goodfit.commands.")
     assert function.__doc__
 
 
-def test_the_commands_are_these() -> None:
+@pytest.mark.parametrize("name", sorted(CLASSES))
+def test_what_users_subclass_is_a_documented_class(name: str) -> None:
+    kind = getattr(goodfit, name)
+    assert isinstance(kind, type)
+    assert kind.__name__ == name
+    assert kind.__module__.startswith("goodfit.training.")
+    assert kind.__doc__
+
+
+def test_the_public_names_are_these() -> None:
     assert sorted(goodfit.__all__) == goodfit.__all__
     assert set(goodfit.__all__) == {
+        *CLASSES,
         "check",
         "cross_validate",
+        "extend",
         "plan",
         "preprocess",
+        "resume",
+        "stop",
         "train",
         "predict",
         "evaluate",

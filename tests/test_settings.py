@@ -7,8 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from goodfit.errors import SettingsError
+from goodfit.planning.instances.plan import InstanceModel
 from goodfit.settings import (
     SHORTCUTS,
+    InstanceSection,
     Settings,
     build_settings,
     explicit_settings,
@@ -62,7 +64,9 @@ def test_every_shortcut_names_a_setting() -> None:
         section, name = field.split(".")
         annotation = Settings.model_fields[section].annotation
         assert annotation is not None
-        assert name in annotation.model_fields, field
+        # What concerns instances alone is validated by their plan.
+        known = InstanceModel.model_fields if annotation is InstanceSection else annotation.model_fields
+        assert name in known, field
 
 
 def test_options_and_assignments_join() -> None:
@@ -78,6 +82,45 @@ def test_options_and_assignments_join() -> None:
 
 def test_patience_off_is_zero() -> None:
     assert build_settings({"training.patience": "off"}).training.patience == 0
+
+
+@pytest.mark.parametrize(
+    ("field", "typed", "value"),
+    [
+        ("training.monitor", "dice", "val_dice"),
+        ("training.monitor", "ap", "val_ap"),
+        ("training.monitor", "val_dice_left", "val_dice_left"),
+        ("training.validate_every", "100", "100 steps"),
+        ("training.validate_every", 1, "1 step"),
+        ("training.validate_every", "2epochs", "2 epochs"),
+        ("training.checkpoint_seconds", "2m", 120.0),
+        ("training.hooks", "a:B, c:D", ["a:B", "c:D"]),
+        ("training.hooks", ["a:B"], ["a:B"]),
+        ("machine.log", "tensorboard,mlflow", ["tensorboard", "mlflow"]),
+        ("machine.grace", "1m", 60.0),
+        ("model.anchor_sizes", "[[8], [16]]", [[8], [16]]),
+        ("model.backbone", "resnet50", "resnet50"),
+        ("model.masks", "true", True),
+        ("sampling.rate", "0.5", 0.5),
+    ],
+)
+def test_values_as_they_are_typed(field: str, typed: object, value: object) -> None:
+    assert explicit_settings({field: typed}, {}) == {field: value}
+
+
+@pytest.mark.parametrize(
+    ("field", "typed", "said"),
+    [
+        ("training.validate_every", "0", "no period"),
+        ("training.validate_every", "often", "no period"),
+        ("machine.log", "wandb", "'tensorboard' or 'mlflow'"),
+        ("machine.grace", "0", "greater than 0"),
+        ("training.cooldown_shape", "cosine", "'linear' or '1-sqrt'"),
+    ],
+)
+def test_values_that_cannot_be(field: str, typed: str, said: str) -> None:
+    with pytest.raises(SettingsError, match=said):
+        build_settings({field: typed})
 
 
 def test_assignments_need_an_equals_sign() -> None:

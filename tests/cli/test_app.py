@@ -27,25 +27,40 @@ WISHES: dict[str, Any] = {
     "memory": "8GB",
     "planner": "nnunet",
     "network": "resenc",
+    "backbone": "resnet50",
+    "weights": "none",
+    "image_size": 256,
     "optimizer": "sgd",
     "learning_rate": 0.01,
     "schedule": "poly",
     "cooldown": 0.5,
+    "cooldown_shape": "1-sqrt",
     "patience": "off",
     "min_delta": 0.002,
     "monitor": "val_loss",
+    "validate_every": "2epochs",
+    "hook": ["my_hooks:One", "my_hooks:Two"],
+    "recipe": "my_recipes:Mine",
     "precision": "float32",
     "seed": 5,
     "group_by": "^(p[0-9]+)_",
     "device": "cpu",
     "workers": 2,
+    "grace": "60s",
+    "log": "tensorboard,mlflow",
     "tta": True,
     "step_size": 0.25,
 }
+PLANNED = [name for name, field in SHORTCUTS.items() if field.startswith(("plan.", "model.", "budget.", "data."))] + [
+    "device"
+]
+MACHINE = ["workers", "grace", "log", "tta", "step_size"]
 SCORES = SimpleNamespace(
     title="test, 1 case", rows=lambda: [["class", "Dice"], ["liver", "0.900"]], mean_dice=0.9, optimistic=False
 )
 RUN = SimpleNamespace(path=Path("runs/one"), plan=Path("runs/one/plan.json"))
+FINISHED = SimpleNamespace(scores=SCORES, run=RUN, report=Path("runs/one/report.html"), finished=True)
+INTERRUPTED = SimpleNamespace(scores=None, run=RUN, report=None, finished=False)
 
 
 class Command:
@@ -75,7 +90,8 @@ def flags(names: list[str]) -> list[str]:
     typed: list[str] = []
     for name in names:
         flag = "--" + name.replace("_", "-")
-        typed += [flag] if WISHES[name] is True else [flag, str(WISHES[name])]
+        for value in WISHES[name] if isinstance(WISHES[name], list) else [WISHES[name]]:
+            typed += [flag] if value is True else [flag, str(value)]
     return typed
 
 
@@ -85,7 +101,7 @@ def asked(command: Command, *, without: set[str] = frozenset()) -> dict[str, Any
 
 def test_every_option_of_train_reaches_the_function(monkeypatch: pytest.MonkeyPatch) -> None:
     assert set(WISHES) == set(SHORTCUTS)
-    train = Command(monkeypatch, "train", SimpleNamespace(scores=SCORES, run=RUN, report=Path("runs/one/report.html")))
+    train = Command(monkeypatch, "train", FINISHED)
     shown = run("train", "data", "--run", "here", "--fresh", "--set", "training.ema=0.1", *flags(list(WISHES)))
     assert asked(train) == {
         "dataset": Path("data"),
@@ -102,30 +118,71 @@ def test_every_option_of_train_reaches_the_function(monkeypatch: pytest.MonkeyPa
 
 
 def test_train_without_options_wishes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    train = Command(monkeypatch, "train", SimpleNamespace(scores=SCORES, run=RUN, report=Path("r")))
+    train = Command(monkeypatch, "train", FINISHED)
     run("train", "data")
     assert asked(train) == {"dataset": Path("data"), "run": None, "fresh": False, "settings": {}} | dict.fromkeys(
         WISHES
     )
 
 
-@pytest.mark.parametrize("name", ["train", "demo"])
-def test_an_interrupted_training_leaves_with_130(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    Command(monkeypatch, name, SimpleNamespace(scores=None, run=RUN, report=None))
-    assert "goes on from here" in run(name, "folder", code=130)
+@pytest.mark.parametrize(("name", "module"), [("train", None), ("demo", None), ("resume", "control"), ("extend", None)])
+def test_an_interrupted_training_leaves_with_130(
+    monkeypatch: pytest.MonkeyPatch, name: str, module: str | None
+) -> None:
+    Command(monkeypatch, name, INTERRUPTED, module)
+    assert "Interrupted and saved. Next: goodfit resume runs/one" in run(name, "folder", code=130)
+
+
+@pytest.mark.parametrize(("name", "module"), [("train", None), ("demo", None), ("resume", "control"), ("extend", None)])
+def test_a_run_without_test_cases_ends_without_scores(
+    monkeypatch: pytest.MonkeyPatch, name: str, module: str | None
+) -> None:
+    Command(monkeypatch, name, SimpleNamespace(**{**vars(FINISHED), "scores": None}), module)
+    shown = run(name, "folder")
+    assert "Dice" not in shown
+    assert "report: runs/one/report.html" in shown
+
+
+def test_every_option_of_resume_reaches_the_function(monkeypatch: pytest.MonkeyPatch) -> None:
+    resume = Command(monkeypatch, "resume", FINISHED, "control")
+    shown = run("resume", "here", *flags([*MACHINE, "device"]))
+    assert asked(resume) == {"run": Path("here"), **{name: WISHES[name] for name in [*MACHINE, "device"]}}
+    assert "mean Dice 0.9000" in shown
+
+
+def test_resume_takes_no_option_that_would_change_the_training() -> None:
+    assert "No such option: --epochs" in run("resume", "here", "--epochs", "3", code=2)
+
+
+def test_every_option_of_extend_reaches_the_function(monkeypatch: pytest.MonkeyPatch) -> None:
+    extend = Command(monkeypatch, "extend", FINISHED)
+    run("extend", "here", "--to", "there", *flags(["epochs", "time", "patience"]))
+    assert asked(extend) == {
+        "run": Path("here"),
+        "to": Path("there"),
+        **{name: WISHES[name] for name in ("epochs", "time", "patience")},
+    }
+
+
+@pytest.mark.parametrize(
+    ("typed", "now", "said"), [([], False, "the cooldown begins"), (["--now"], True, "Next: goodfit resume here")]
+)
+def test_stop_says_what_will_happen(monkeypatch: pytest.MonkeyPatch, typed: list[str], now: bool, said: str) -> None:
+    stop = Command(monkeypatch, "stop", None, "control")
+    assert said in run("stop", "here", *typed)
+    assert asked(stop) == {"run": Path("here"), "now": now}
 
 
 def test_every_option_of_plan_reaches_the_function(monkeypatch: pytest.MonkeyPatch) -> None:
     plan = Command(monkeypatch, "plan", SimpleNamespace(run=RUN))
     monkeypatch.setattr("goodfit.cli.plan_tables.show_plan", lambda prepared: print("the plan"))  # noqa: T201
-    names = [name for name in WISHES if SHORTCUTS[name].split(".")[0] in ("plan", "budget", "data")] + ["device"]
-    shown = run("plan", "data", "--run", "here", "--fresh", "--set", "data.split_seed=2", *flags(names))
+    shown = run("plan", "data", "--run", "here", "--fresh", "--set", "data.split_seed=2", *flags(PLANNED))
     assert asked(plan) == {
         "dataset": Path("data"),
         "run": Path("here"),
         "fresh": True,
         "settings": {"data.split_seed": "2"},
-        **{name: WISHES[name] for name in names},
+        **{name: WISHES[name] for name in PLANNED},
     }
     assert "the plan" in shown
     assert "goodfit train data --run runs/one" in shown
@@ -190,9 +247,7 @@ def test_every_option_of_predict_reaches_the_function(monkeypatch: pytest.Monkey
     ("name", "typed"), [("predict", ["run", "in", "out"]), ("evaluate", ["a", "b"]), ("demo", []), ("report", ["run"])]
 )
 def test_defaults_are_those_of_the_function(monkeypatch: pytest.MonkeyPatch, name: str, typed: list[str]) -> None:
-    result = {"predict": [], "evaluate": SCORES, "report": Path("r")}.get(
-        name, SimpleNamespace(scores=SCORES, report=Path("r"))
-    )
+    result = {"predict": [], "evaluate": SCORES, "report": Path("r")}.get(name, FINISHED)
     command = Command(monkeypatch, name, result)
     run(name, *typed)
     for parameter in command.signature.parameters.values():
@@ -219,8 +274,8 @@ def test_report_and_demo_reach_their_functions(monkeypatch: pytest.MonkeyPatch) 
     report = Command(monkeypatch, "report", Path("run/report.html"))
     assert run("report", "run").strip() == "report: run/report.html"
     assert asked(report) == {"run": Path("run")}
-    demo = Command(monkeypatch, "demo", SimpleNamespace(scores=SCORES, report=Path("d/report.html")))
-    assert "report: d/report.html" in run("demo", "d", "--time", "90s", "--seed", "3", "--fresh")
+    demo = Command(monkeypatch, "demo", FINISHED)
+    assert "report: runs/one/report.html" in run("demo", "d", "--time", "90s", "--seed", "3", "--fresh")
     assert asked(demo) == {"folder": Path("d"), "time": "90s", "seed": 3, "fresh": True}
 
 
@@ -231,6 +286,5 @@ def test_the_version_is_shown() -> None:
 def test_every_command_is_a_function_of_the_package() -> None:
     import goodfit
 
-    assert {command.callback.__name__ for command in app.registered_commands if command.callback} == set(
-        goodfit.__all__
-    )
+    functions = {name for name in goodfit.__all__ if not isinstance(getattr(goodfit, name), type)}
+    assert {command.callback.__name__ for command in app.registered_commands if command.callback} == functions

@@ -9,18 +9,19 @@ import pytest
 import typer
 
 from goodfit.cli import app as commands
-from goodfit.cli import options
+from goodfit.cli import convert, options
 from goodfit.planning.plan import Budget, Training
 from goodfit.settings import SHORTCUTS, Settings, build_settings
 
 NO_SETTINGS = {"dataset", "run", "fresh", "set_", "verbose", "configurations"}
 OPTIONS = {name: value for name, value in vars(options).items() if typing.get_origin(value) is typing.Annotated}
-COMMANDS = [commands.check, commands.plan, commands.preprocess, commands.train, commands.predict, commands.evaluate]
+COMMANDS = [one.callback for one in (*commands.app.registered_commands, *convert.app.registered_commands)]
 
 
 def parameters(command: typing.Callable[..., None]) -> dict[str, typing.Any]:
-    hints = typing.get_type_hints(command, vars(commands), {"Scores": object}, include_extras=True)
-    return {name: hints[name] for name in inspect.signature(command).parameters}
+    """Name and annotation of what a command takes; some annotations are text, in the names of the command's module."""
+    signature = inspect.signature(command, eval_str=True)
+    return {name: parameter.annotation for name, parameter in signature.parameters.items()}
 
 
 @pytest.mark.parametrize("command", [commands.plan, commands.preprocess, commands.train], ids=lambda c: c.__name__)
@@ -32,6 +33,17 @@ def test_every_option_that_wishes_something_is_a_setting(command: typing.Callabl
 
 def test_train_takes_every_shortcut() -> None:
     assert set(SHORTCUTS) == set(parameters(commands.train)) - NO_SETTINGS
+
+
+def test_cross_validate_takes_every_shortcut_and_its_own() -> None:
+    own = {"folds", "splits", "stop_on_fold"}
+    assert set(SHORTCUTS) == set(parameters(commands.cross_validate)) - NO_SETTINGS - own
+
+
+def test_resume_takes_what_may_change_between_sittings() -> None:
+    wishes = set(parameters(commands.resume)) - NO_SETTINGS
+    assert {SHORTCUTS[name].partition(".")[0] for name in wishes} == {"machine", "prediction"}
+    assert wishes == {name for name, field in SHORTCUTS.items() if field.startswith(("machine.", "prediction."))}
 
 
 def test_a_flag_is_written_like_the_setting_it_stands_for() -> None:
@@ -63,7 +75,9 @@ def test_every_option_has_its_sentence(name: str) -> None:
         ("StepsPerEpoch", f"(default {Budget().steps_per_epoch})"),
         ("Patience", f"(default {Training().patience})"),
         ("MinDelta", f"(default {Training().min_delta})"),
-        ("Monitor", f"(default {Training().monitor})"),
+        ("Monitor", f"{Training().monitor.removeprefix('val_')} (default)"),
+        ("ValidateEvery", f"(default {Training().validate_every.replace(' ', '')})"),
+        ("CooldownShape", f"{Training().cooldown_shape} (default)"),
         ("Seed", f"(default {Training().seed})"),
         ("Optimizer", f"{Training().optimizer} (default)"),
         ("Schedule", f"{Training().schedule} (warm-up, stable, cooldown; default)"),
@@ -83,6 +97,12 @@ def test_the_help_says_the_default_that_is_used(name: str, default: str) -> None
         ("Optimizer", "training.optimizer", ("adamw", "sgd")),
         ("Schedule", "training.schedule", ("wsd", "poly")),
         ("Precision", "training.precision", ("bfloat16", "float32")),
+        ("CooldownShape", "training.cooldown_shape", ("linear", "1-sqrt")),
+        ("Monitor", "training.monitor", ("dice", "val_loss")),
+        ("ValidateEvery", "training.validate_every", ("2epochs", "100steps")),
+        ("Grace", "machine.grace", ("60s",)),
+        ("Log", "machine.log", ("tensorboard", "mlflow", "tensorboard,mlflow")),
+        ("Backbone", "model.backbone", ("mobilenet_v2", "mobilenet_v3", "resnet50", "resnet50_v2")),
         ("Planner", "plan.planner", ("nnunet",)),
         ("Patience", "training.patience", ("off",)),
     ],

@@ -63,6 +63,25 @@ def test_an_epoch_is_one_line(terminal: io.StringIO) -> None:
     )
 
 
+def test_the_verdict_is_shown_when_it_changes_and_a_row_without_validation_is_no_change(terminal: io.StringIO) -> None:
+    unvalidated = {"epoch": 4, "step": 800, "phase": "stable", "train_loss": 0.25, "seconds": 9.0}
+    verdicts = ["too early", None, "good fit", None, "good fit", "overfitting"]
+    with Screen() as screen:
+        for verdict in verdicts:
+            row = unvalidated if verdict is None else {**ROW, "verdict": verdict}
+            screen.trained(Report(PROGRESS, 1000, 0.25, row=row))
+    shown = [line.partition("[")[2].partition("]")[0] for line in terminal.getvalue().splitlines() if line.strip()]
+    assert shown == ["", "", "good fit", "", "", "overfitting"]
+
+
+def test_a_row_without_validation_says_what_it_knows(terminal: io.StringIO) -> None:
+    with Screen() as screen:
+        screen.trained(
+            Report(PROGRESS, 9, 0.1, {"epoch": 4, "step": 8, "phase": "stable", "train_loss": 0.25, "seconds": 9.0})
+        )
+    assert terminal.getvalue().strip().split() == "epoch 4 step 8 stable loss 0.2500 9 s".split()
+
+
 @pytest.mark.parametrize("classes", [1, 7])
 def test_one_class_or_very_many_are_not_listed(terminal: io.StringIO, classes: int) -> None:
     with Screen() as screen:

@@ -19,8 +19,13 @@ from goodfit.commands.train import (
     read_scores,
     train,
 )
-from goodfit.errors import RunError
+from goodfit.commands.extensions import Extensions
+from goodfit.errors import PlanError, RunError
+from goodfit.training.hooks import Hook
+from goodfit.training.loggers.tensorboard import TensorBoardLogger
 from goodfit.training.loop import Progress, Report
+from goodfit.training.recipe import Recipe
+from goodfit.training.requests import ask_to_stop
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,9 +71,17 @@ def test_the_plan_is_translated_for_the_controller(prepare_run: Callable[..., Pr
 
 
 def test_a_loss_is_better_when_smaller(prepare_run: Callable[..., Prepared]) -> None:
-    for monitor in ("val_loss", "train_loss"):
+    for monitor in ("val_loss", "train_eval_loss"):
         assert not controller_settings(prepare_run(training={"monitor": monitor})).larger_is_better
     assert controller_settings(prepare_run(training={"monitor": "val_dice_left"})).larger_is_better
+
+
+@pytest.mark.parametrize(("period", "steps"), [("1 epoch", 20), ("2 epochs", 40), ("7 steps", 7)])
+def test_the_period_of_validation_is_given_in_steps(
+    prepare_run: Callable[..., Prepared], period: str, steps: int
+) -> None:
+    prepared = prepare_run(budget={"epochs": 50, "steps_per_epoch": 20}, training={"validate_every": period})
+    assert controller_settings(prepared).validation_period == steps
 
 
 def test_the_polynomial_schedule_has_no_cooldown(prepare_run: Callable[..., Prepared]) -> None:
@@ -128,8 +141,9 @@ def test_a_training_goes_the_whole_way(stations: dict[str, Any], at: Callable[[f
     assert stations["visited"] == ["prepare", "store", "fit", "predict", "report"]
     assert (result.finished, result.scores, result.report) == (True, "the scores", run.report)
     assert result.run == run
-    _, store, clock, _ = stations["fit"]
+    _, store, clock, extensions, _ = stations["fit"]
     assert store == "the store"
+    assert (extensions.hooks, type(extensions.recipe)) == ((), Recipe)
     assert (clock.limit, clock.started, clock.spent) == (600.0, NOW, 25.0)
     assert run.read_record()["status"] == "finished"
     assert run.read_record()["spent_seconds"] == 25.0
@@ -175,17 +189,46 @@ def test_scores_that_are_not_there_are_named(prepare_run: Callable[..., Prepared
         read_scores(prepare_run().run)
 
 
+class FakeTask:
+    """Keeps what it is made of."""
+
+    metric_columns = ("val_dice", "val_dice_left", "val_dice_right")
+    loss_parts = ()
+
+    def __init__(self, *arguments: Any) -> None:
+        self.arguments = arguments
+        self.network = torch.nn.Linear(2, 1)
+
+
 class FakeTrainer:
     """Keeps what the loop would have been given."""
 
     built: FakeTrainer
+    finishes = True
 
-    def __init__(self, task: Any, training: Any, control: Any, run: Any, *, deadline: Any, on_report: Any) -> None:
-        self.task, self.control, self.deadline, self.on_report = task, control, deadline, on_report
+    def __init__(self, task: Any, training: Any, control: Any, run: Any, **options: Any) -> None:
+        self.task, self.training, self.control, self.run, self.options = task, training, control, run, options
         FakeTrainer.built = self
 
     def train(self) -> bool:
-        return True
+        return self.finishes
+
+
+@pytest.fixture
+def fit(monkeypatch: pytest.MonkeyPatch, listener: Any) -> Callable[..., FakeTrainer]:
+    """Go up to the loop, and give what it would have been given."""
+    monkeypatch.setattr(module, "Trainer", FakeTrainer)
+    monkeypatch.setattr(module, "SegmentationTask", FakeTask)
+
+    def call(
+        prepared: Prepared, clock: Clock, hooks: tuple[Hook, ...] = (), recipe: Recipe | None = None
+    ) -> FakeTrainer:
+        prepared.run.update_record(settings={})
+        extensions = Extensions(hooks, recipe or Recipe())
+        assert module._fit(prepared, "the store", clock, extensions, listener)
+        return FakeTrainer.built
+
+    return call
 
 
 @pytest.mark.parametrize(
@@ -193,34 +236,37 @@ class FakeTrainer:
 )
 def test_the_clock_ends_the_training_unless_the_end_is_fixed(
     prepare_run: Callable[..., Prepared],
+    fit: Callable[..., FakeTrainer],
     listener: Any,
-    monkeypatch: pytest.MonkeyPatch,
     at: Callable[[float], None],
     time: float | None,
     schedule: str,
     has_deadline: bool,
 ) -> None:
     at(NOW + 10)
-    monkeypatch.setattr(module, "Trainer", FakeTrainer)
-    monkeypatch.setattr(module, "SegmentationTask", lambda *arguments: arguments)
     prepared = prepare_run({"machine.workers": 3}, budget={"time": time}, training={"schedule": schedule})
-    clock = Clock(time, NOW, spent=5)
-    assert module._fit(prepared, "the store", clock, listener)
-    built = FakeTrainer.built
-    assert built.task == (prepared.plan, "the store", ["c0", "c1", "c2"], ["c3"], torch.device("cpu"), 3)
+    clock, recipe = Clock(time, NOW, spent=5), Recipe()
+    built = fit(prepared, clock, recipe=recipe)
+    cpu = torch.device("cpu")
+    assert built.task.arguments == (prepared.plan, "the store", ["c0", "c1", "c2"], ["c3"], cpu, 3, recipe)
     assert built.control == controller_settings(prepared)
-    assert (built.deadline is not None) == has_deadline
+    assert built.options["workers"] == 3
+    deadline, on_report = built.options["deadline"], built.options["on_report"]
+    assert (deadline is not None) == has_deadline
     assert prepared.run.trained.is_file(), "what the weights will have seen is noted"
-    assert any("polynomial schedule has a fixed end" in note for note in listener.notes) == (schedule == "poly")
+    assert any("polynomial schedule has a fixed end" in note for note in listener.notes) == (
+        schedule == "poly" and time is not None
+    )
     if has_deadline:
-        assert built.deadline(2.0) == clock.left_for_training(2.0, 1)
+        assert deadline(2.0) == clock.left_for_training(2.0, 1)
     record = prepared.run.read_record()
     assert record["status"] == "training"
     assert record["environment"]["device"] == "cpu"
+    assert record["identity"] == built.options["identity"] == module.identity_of(prepared.run)
     assert "spent_seconds" not in record
-    built.on_report(Report(Progress(), 10, 0.5))
+    on_report(Report(Progress(), 10, 0.5))
     assert "spent_seconds" not in prepared.run.read_record(), "not after every step"
-    built.on_report(Report(Progress(), 10, 0.5, row={"epoch": 1}))
+    on_report(Report(Progress(), 10, 0.5, row={"epoch": 1}))
     assert prepared.run.read_record()["spent_seconds"] == 15
 
 
@@ -236,16 +282,59 @@ def test_the_clock_ends_the_training_unless_the_end_is_fixed(
 )
 def test_a_costlier_prediction_of_the_test_cases_is_set_aside(
     prepare_run: Callable[..., Prepared],
-    listener: Any,
-    monkeypatch: pytest.MonkeyPatch,
+    fit: Callable[..., FakeTrainer],
     at: Callable[[float], None],
     wishes: dict[str, Any],
     times: int,
 ) -> None:
     at(NOW)
-    monkeypatch.setattr(module, "Trainer", FakeTrainer)
-    monkeypatch.setattr(module, "SegmentationTask", lambda *_: None)
     prepared = prepare_run({f"prediction.{name}": value for name, value in wishes.items()}, budget={"time": 600.0})
     clock = Clock(600.0, NOW, spent=0)
-    module._fit(prepared, "the store", clock, listener)
-    assert FakeTrainer.built.deadline(2.0) == pytest.approx(clock.left_for_training(2.0 * times, 1))
+    built = fit(prepared, clock)
+    assert built.options["deadline"](2.0) == pytest.approx(clock.left_for_training(2.0 * times, 1))
+
+
+def test_hooks_loggers_grace_and_the_recipes_optimizer_reach_the_loop(
+    prepare_run: Callable[..., Prepared], fit: Callable[..., FakeTrainer]
+) -> None:
+    class Plain(Recipe):
+        def build_optimizer(self, network: Any, plan: Any, default: Any) -> torch.optim.Optimizer:
+            assert isinstance(default(), torch.optim.AdamW)
+            return torch.optim.SGD(network.parameters(), lr=plan.training.learning_rate)
+
+    hook = Hook()
+    prepared = prepare_run({"machine.grace": "30s", "machine.log": ["tensorboard"]})
+    built = fit(prepared, Clock(None, NOW, 0), (hook,), Plain())
+    assert built.options["grace"] == 30
+    assert built.options["hooks"][0] is hook
+    assert [type(one) for one in built.options["hooks"][1:]] == [TensorBoardLogger]
+    assert isinstance(built.options["optimizer"], torch.optim.SGD)
+
+
+def test_what_the_weights_have_seen_is_not_noted_anew_for_a_later_sitting(
+    prepare_run: Callable[..., Prepared], fit: Callable[..., FakeTrainer]
+) -> None:
+    first = fit(prepare_run(), Clock(None, NOW, 0)).options["identity"]
+    run = prepare_run().run
+    # A kill between two renames leaves the previous checkpoint alone.
+    run.previous.write_bytes(b"a checkpoint")
+    before = run.trained.read_bytes()
+    assert fit(prepare_run(budget={"epochs": 77}), Clock(None, NOW, 0)).options["identity"] == first
+    assert run.trained.read_bytes() == before
+
+
+def test_a_column_that_nothing_fills_is_refused_unless_a_hook_may_fill_it(
+    prepare_run: Callable[..., Prepared], fit: Callable[..., FakeTrainer]
+) -> None:
+    prepared = prepare_run(training={"monitor": "my_score"})
+    with pytest.raises(PlanError, match=r"monitor 'my_score' is no column .* val_dice_left, .*val_loss"):
+        fit(prepared, Clock(None, NOW, 0))
+    assert not prepared.run.trained.exists()
+    assert fit(prepared, Clock(None, NOW, 0), (Hook(),)).control.monitor == "my_score"
+
+
+def test_a_wish_to_stop_an_earlier_sitting_is_forgotten(stations: dict[str, Any], root: Path) -> None:
+    run = stations["prepared"].run
+    ask_to_stop(run.stop, now=True)
+    train(root)
+    assert not run.stop.exists()

@@ -106,7 +106,7 @@ def test_an_interrupted_run_goes_on_and_ends_as_if_nothing_had_happened(boxes: P
                 os.kill(os.getpid(), signal.SIGTERM)
 
     whole = goodfit.train(boxes, run=tmp_path / "whole", settings=QUICK)
-    stopped = goodfit.train(boxes, run=tmp_path / "stopped", settings=QUICK, observer=Interrupting())
+    stopped = goodfit.train(boxes, run=tmp_path / "stopped", settings=QUICK, grace="60s", observer=Interrupting())
     assert not stopped.finished
     assert stopped.scores is None
     resumed = goodfit.train(boxes, run=tmp_path / "stopped")
@@ -244,7 +244,7 @@ def test_a_split_edited_in_the_middle_of_a_training_is_refused(boxes: Path, tmp_
             if report.progress.control.step == 2:
                 os.kill(os.getpid(), signal.SIGTERM)
 
-    goodfit.train(boxes, run=tmp_path / "run", settings=QUICK, observer=Interrupting())
+    goodfit.train(boxes, run=tmp_path / "run", settings=QUICK, grace="60s", observer=Interrupting())
     splits = json.loads((tmp_path / "run" / "splits.json").read_text())
     splits["train"][0], splits["test"][0] = splits["test"][0], splits["train"][0]
     (tmp_path / "run" / "splits.json").write_text(json.dumps(splits))

@@ -69,11 +69,12 @@ def test_a_file_is_heard_and_removed(tmp_path: Path, now: bool, wish: str) -> No
     assert not file.exists()
 
 
-def test_a_file_of_an_earlier_sitting_says_nothing(tmp_path: Path) -> None:
+def test_a_file_written_while_the_training_was_prepared_is_heard(tmp_path: Path) -> None:
     file = tmp_path / "stop.json"
     ask_to_stop(file, now=True)
     with StopRequests(file) as wanted:
-        assert wanted.wish == "none"
+        assert wanted.wish == "leave"
+    assert not file.exists()
 
 
 def test_a_file_that_is_half_written_is_looked_at_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -32,7 +32,7 @@ def test_events_of_steps_done_anew_are_dropped(tmp_path: Path) -> None:
     run = RunFolder(tmp_path)
     for step in (10, 20, 30):
         run.add_event(Event(step // 10, step, "stable", "why"))
-    run.drop_events_after(20)
+    run.keep_events(2)
     assert [event["step"] for event in run.read_events()] == [10, 20]
 
 

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from goodfit.cli import convert
 from goodfit.cli.cross_validation import cross_validate
 from goodfit.cli.data_commands import check, plan, preprocess
 from goodfit.cli.result_commands import evaluate, predict, report
@@ -46,3 +47,4 @@ for panel, commands in {
 }.items():
     for command in commands:
         app.command(command.__name__.replace("_", "-"), rich_help_panel=panel)(command)
+app.add_typer(convert.app, name="convert", rich_help_panel=PREPARE)

@@ -14,9 +14,17 @@ def predict(
     run: Annotated[Path, typer.Argument(help="Run folder of a training.", show_default=False)],
     inputs: Annotated[
         Path,
-        typer.Argument(help="Folder of images named as in training (CASE_0000.ext or CASE.ext).", show_default=False),
+        typer.Argument(
+            help="Folder of images named as in training (CASE_0000.ext or CASE.ext); of instances also an image or a video.",
+            show_default=False,
+        ),
     ],
-    output: Annotated[Path, typer.Argument(help="Folder that receives CASE.ext.", show_default=False)],
+    output: Annotated[
+        Path,
+        typer.Argument(
+            help="Folder that receives CASE.ext; for a video the overlay to write, OUT.mp4.", show_default=False
+        ),
+    ],
     checkpoint: Annotated[
         str, typer.Option("--checkpoint", help="best, last or stable (before the cooldown).")
     ] = "best",
@@ -24,10 +32,15 @@ def predict(
     step_size: Annotated[float, typer.Option("--step-size", help="Tile distance as a share of the patch.")] = 0.5,
     probabilities: Annotated[bool, typer.Option("--probabilities", help="Also write CASE.npz.")] = False,
     continue_: Annotated[bool, typer.Option("--continue", help="Leave finished cases alone.")] = False,
+    stride: Annotated[int, typer.Option("--stride", help="Of a video: look at every so manyth frame.")] = 1,
     device: o.Device = None,
     verbose: o.Verbose = False,
 ) -> None:
-    """Predict every case of a folder; results have the size, spacing, origin and direction of the inputs."""
+    """Predict every case of a folder, or the instances in images or a video.
+
+    Segmentations have the size, spacing, origin and direction of the inputs. A video gets an overlay with masks,
+    boxes, names, scores and track ids, and the tracks as JSON, CSV and MOT beside it.
+    """
     from goodfit.cli.screen import Screen, console, show_logs
     from goodfit.commands.predict import predict as run_predict
 
@@ -42,10 +55,14 @@ def predict(
             step_size=step_size,
             probabilities=probabilities,
             continue_=continue_,
+            stride=stride,
             device=device,
             observer=screen,
         )
-    console.print(f"{len(written)} files in {output}. Next: goodfit evaluate {output} REFERENCES", soft_wrap=True)
+    if output.is_dir():
+        console.print(f"{len(written)} files in {output}. Next: goodfit evaluate {output} REFERENCES", soft_wrap=True)
+    else:
+        console.print("written: " + ", ".join(str(file) for file in written), soft_wrap=True)
 
 
 def evaluate(

@@ -126,7 +126,7 @@ class Screen(Observer):
                 if name.startswith(f"{summary}_") and isinstance(value, float)
             ]
             parts += [f"({', '.join(classes)})"] if 1 < len(classes) <= 6 else []
-        said = row.get("verdict", "")
+        said = row.get("verdict") or self._verdict
         parts += [f"[{said}]"] if said != self._verdict else []
         self._verdict = said
         validated = f"validation {row['val_loss']:>7.4f}  " if "val_loss" in row else ""

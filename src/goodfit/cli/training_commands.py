@@ -112,18 +112,23 @@ def stop(
 
 def demo(
     folder: Annotated[Path, typer.Argument(help="Folder that receives data and run.")] = Path("demo"),
-    time: Annotated[str, typer.Option("--time", help="Time for the whole command.")] = "2m30s",
+    task: Annotated[
+        str, typer.Option("--task", help="segmentation (3D phantoms) or instances (videos of rooms with people).")
+    ] = "segmentation",
+    time: Annotated[
+        str | None, typer.Option("--time", help="Time for the training. Default: 2m30s, of instances 3m30s.")
+    ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the generated data.")] = 0,
     fresh: o.Fresh = False,
     verbose: o.Verbose = False,
 ) -> None:
-    """Generate a small dataset of 3D phantoms, train on it, score the test cases, write the report."""
+    """Generate a small dataset, train on it, score the test cases, write the report."""
     from goodfit.cli.screen import Screen, console, show_logs
     from goodfit.commands.demo import demo as run_demo
 
     show_logs(verbose)
     with Screen() as screen:
-        result = run_demo(folder, time=time, seed=seed, fresh=fresh, observer=screen)
+        result = run_demo(folder, task=task, time=time, seed=seed, fresh=fresh, observer=screen)
     show_end(result)
     console.print("Next: goodfit train YOUR_DATASET --time 30m")
 

@@ -54,7 +54,7 @@ def resume(
     run: str | Path,
     *,
     hooks: Sequence[Hook] = (),
-    recipe: type[Recipe] | None = None,
+    recipe: type[Recipe] | str | None = None,
     observer: Observer | None = None,
     **options: Any,
 ) -> TrainResult:

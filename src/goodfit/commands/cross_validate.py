@@ -100,7 +100,7 @@ def cross_validate(
     splits: str | Path | None = None,
     stop_on_fold: bool = False,
     settings: Mapping[str, Any] | None = None,
-    recipe: type[Recipe] | None = None,
+    recipe: type[Recipe] | str | None = None,
     observer: Observer | None = None,
     **options: Any,
 ) -> CrossValidation:
@@ -250,7 +250,7 @@ def _inspect(
 
 
 def _train_folds(
-    setup: _Setup, names: Sequence[str], recipe: type[Recipe] | None, observer: Observer, started: float
+    setup: _Setup, names: Sequence[str], recipe: type[Recipe] | str | None, observer: Observer, started: float
 ) -> bool:
     """Train the folds that are not finished; give False when a signal asked to leave."""
     folder, dataset = setup.folder, setup.dataset

@@ -40,7 +40,7 @@ def extend(
     patience: int | str | None = None,
     to: str | Path | None = None,
     hooks: Sequence[Hook] = (),
-    recipe: type[Recipe] | None = None,
+    recipe: type[Recipe] | str | None = None,
     observer: Observer | None = None,
 ) -> TrainResult:
     """Train a finished run longer, in a folder of its own; the finished run stays as it is.
@@ -155,8 +155,8 @@ def _copy_best(source: RunFolder, target: RunFolder, state: Checkpoint) -> bool:
 
 def _copy_curves(source: RunFolder, target: RunFolder, state: Checkpoint) -> None:
     """Copy the rows and events up to the state."""
-    step = int(state.state["progress"]["control"]["step"])
+    step = int(state.state["progress"]["row_step"])
     if source.metrics.is_file():
         shutil.copyfile(source.metrics, target.metrics)
         MetricsLog(target.metrics, (), step).write()
-    write_json(target.events, [event for event in source.read_events() if event["step"] < step])
+    write_json(target.events, source.read_events()[: state.state["progress"]["events"]])

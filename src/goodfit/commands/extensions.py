@@ -28,7 +28,7 @@ def with_extensions(
     settings: Mapping[str, Any] | None,
     options: Mapping[str, Any],
     hooks: Sequence[Hook],
-    recipe: type[Recipe] | None,
+    recipe: type[Recipe] | str | None,
 ) -> dict[str, Any]:
     """Put hooks, recipe and the recipe's attributes among the settings, so that a run records them.
 
@@ -38,6 +38,8 @@ def with_extensions(
         SettingsError: the recipe is named in two ways, or cannot be imported.
     """
     given = dict(explicit_settings(settings, options))
+    if isinstance(recipe, str):
+        recipe = import_class(recipe, Recipe, "--recipe")
     if hooks:
         given["training.hooks"] = [*given.get("training.hooks", ()), *(name_of(hook) for hook in hooks)]
     if recipe is not None:
@@ -52,7 +54,7 @@ def with_extensions(
 
 
 def find_extensions(
-    settings: TrainingSettings, hooks: Sequence[Hook] = (), recipe: type[Recipe] | None = None
+    settings: TrainingSettings, hooks: Sequence[Hook] = (), recipe: type[Recipe] | str | None = None
 ) -> Extensions:
     """Give the objects that a run's settings name: those handed in, and what can be imported.
 
@@ -65,7 +67,9 @@ def find_extensions(
         for name in settings.hooks or ()
     ]
     if settings.recipe is None:
-        recipe = Recipe
-    elif recipe is None or name_of(recipe) != settings.recipe:
-        recipe = import_class(settings.recipe, Recipe, "--recipe")
-    return Extensions((*found, *(hook() for hook in recipe.hooks)), recipe())
+        chosen = Recipe
+    elif isinstance(recipe, type) and name_of(recipe) == settings.recipe:
+        chosen = recipe
+    else:
+        chosen = import_class(settings.recipe, Recipe, "--recipe")
+    return Extensions((*found, *(hook() for hook in chosen.hooks)), chosen())

@@ -23,6 +23,7 @@ from goodfit.files import write_json
 from goodfit.observer import Observer
 from goodfit.planning.plan import Plan, load_plan, save_plan
 from goodfit.planning.planner import make_plan
+from goodfit.planning.watched import refuse_unknown_monitor, segmentation_metrics
 from goodfit.planning.wishes import apply_wishes
 from goodfit.settings import Settings, build_settings, explicit_settings
 from goodfit.training.run_folder import RunFolder, locked
@@ -131,6 +132,7 @@ def prepare(target: Target, observer: Observer, *, measure: bool, started: float
         recorded = build_settings({**run.read_record()["settings"], **changed})
         plan, split = target.plan or load_plan(run.plan), _load_or_make_split(target, recorded, observer)
         _require_same_dataset(plan, dataset, run)
+        _require_known_monitor(plan, recorded)
         observer.note(f"plan and split: as they are in {run.path}")
         prepared = Prepared(dataset, recorded, run, target.cache, plan, split)
         if run.read_record().get("status") == "finished":
@@ -161,6 +163,7 @@ def prepare(target: Target, observer: Observer, *, measure: bool, started: float
         observer.note(warning)
     plan = target.plan or base_plan(dataset, fingerprint, settings)
     _require_same_dataset(plan, dataset, run)
+    _require_known_monitor(plan, settings)
     prepared = Prepared(dataset, settings, run, target.cache, plan, split)
     if measure and target.plan is None:
         plan = _measured(prepared, observer, started, refit=True)
@@ -191,6 +194,12 @@ def _require_same_dataset(plan: Plan, dataset: Dataset, run: RunFolder) -> None:
         raise PlanError(
             f"{run.plan}: the dataset has changed since this plan was made. Start again with --fresh, or restore it."
         )
+
+
+def _require_known_monitor(plan: Plan, settings: Settings) -> None:
+    """Refuse to watch a column that nothing fills; hooks, and recipes that bring some, may fill any."""
+    if not settings.training.hooks and not settings.training.recipe:
+        refuse_unknown_monitor(plan.training.monitor, segmentation_metrics(plan.data.labels))
 
 
 def sentence(problem: Problem) -> str:
@@ -240,7 +249,9 @@ def base_plan(dataset: Dataset, fingerprint: Fingerprint, settings: Settings) ->
         preset=wishes.network,
         spacing=wishes.spacing,
     )
-    return apply_wishes(plan, settings, len(fingerprint.cases))
+    plan = apply_wishes(plan, settings, len(fingerprint.cases))
+    _require_known_monitor(plan, settings)
+    return plan
 
 
 def measured_parts(plan: Plan) -> str:

@@ -59,10 +59,11 @@ def predict(
     step_size: float = 0.5,
     probabilities: bool = False,
     continue_: bool = False,
+    stride: int = 1,
     device: str | None = None,
     observer: Observer | None = None,
 ) -> list[Path]:
-    """Predict every case of a folder with a trained run.
+    """Predict every case of a folder with a trained run; of a run on instances also a video.
 
     Args:
         run: the run folder.
@@ -73,6 +74,7 @@ def predict(
         step_size: distance of neighbouring tiles as a share of the patch, in (0, 1].
         probabilities: also write CASE.npz with the class probabilities.
         continue_: leave cases alone whose output is there.
+        stride: of a run on instances: look at every so manyth frame of a video.
         device: cpu, cuda, cuda:1; default the first GPU.
         observer: told about the progress.
 
@@ -85,7 +87,18 @@ def predict(
     """
     observer = observer or Observer()
     folder = RunFolder(Path(run))
-    folder.read_record()
+    if folder.read_record().get("kind") == "instances":
+        from goodfit.commands.instances.predict import predict_instances
+
+        return predict_instances(
+            folder,
+            Path(inputs),
+            Path(output),
+            checkpoint=checkpoint,
+            stride=stride,
+            device=device,
+            observer=observer,
+        )
     plan = trained_plan(folder) or load_plan(folder.plan)
     edits = edits_since(folder, load_plan(folder.plan))
     if edits:

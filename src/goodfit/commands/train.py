@@ -20,6 +20,7 @@ from goodfit.data.instances.dataset import is_instance_dataset
 from goodfit.observer import Observer
 from goodfit.planning.arithmetic import describe_budget
 from goodfit.planning.period import steps_of
+from goodfit.planning.watched import larger_is_better, refuse_unknown_monitor
 from goodfit.tasks.segmentation.task import SegmentationTask
 from goodfit.training.controller import ControllerSettings
 from goodfit.training.device import choose_device, make_room_on
@@ -131,7 +132,7 @@ def controller_settings(prepared: Trainable) -> ControllerSettings:
         patience=plan.training.patience,
         min_delta=plan.training.min_delta,
         monitor=plan.training.monitor,
-        larger_is_better="loss" not in plan.training.monitor,
+        larger_is_better=larger_is_better(plan.training.monitor),
         smoothing=plan.training.smoothing,
         validate_every=steps_of(plan.training.validate_every, plan.budget.steps_per_epoch),
     )
@@ -144,7 +145,7 @@ def train(
     fresh: bool = False,
     settings: Mapping[str, Any] | None = None,
     hooks: Sequence[Hook] = (),
-    recipe: type[Recipe] | None = None,
+    recipe: type[Recipe] | str | None = None,
     split: Split | None = None,
     plan: Plan | None = None,
     observer: Observer | None = None,
@@ -160,8 +161,8 @@ def train(
         fresh: start again in a new folder.
         settings: ``{"section.field": value}``, see ``goodfit.settings``.
         hooks: objects whose methods the loop calls, see ``goodfit.Hook``.
-        recipe: a subclass of ``goodfit.Recipe``: its attributes stand for options that are not given, its methods
-            make network, loss, optimizer and augmentation.
+        recipe: a subclass of ``goodfit.Recipe``, or its name module:Class: its attributes stand for options that are
+            not given, its methods make network, loss, optimizer and augmentation.
         split: which cases train, validate and test, in place of a derived split.
         plan: in place of a derived plan.
         observer: told about the progress.
@@ -182,6 +183,7 @@ def train(
     wishes = with_extensions(settings, options, hooks, recipe)
     target = aim(dataset, run, fresh=fresh, settings=wishes, split=split, plan=plan)
     with locked(target.run.path, "run"):
+        target.run.stop.unlink(missing_ok=True)  # what was asked of an earlier sitting
         with locked(target.cache, "dataset's cache"):
             prepared = prepare(target, observer, measure=True, started=started)
             record = prepared.run.read_record()
@@ -260,7 +262,9 @@ def fit_task(
             def deadline(seconds_per_case: float) -> float:
                 return clock.left_for_training(effort * seconds_per_case, len(split.test))
 
-    if not run.last.is_file():
+    if not extensions.hooks:
+        refuse_unknown_monitor(plan.training.monitor, task.metric_columns, task.loss_parts)
+    if not run.last.is_file() and not run.previous.is_file():
         remember(run, plan, split)
     identity = identity_of(run)
     observer.stage("train")
@@ -285,6 +289,7 @@ def fit_task(
         grace=machine.grace,
         optimizer=build(task.network, plan, lambda: build_optimizer(task.network, plan.training)),
         identity=identity,
+        workers=default_workers(device) if machine.workers is None else machine.workers,
     )
     finished = trainer.train()
     make_room_on(device)

@@ -7,6 +7,7 @@ from typing import Literal
 from goodfit.planning.plan import Budget, Training
 
 _SHARED = {
+    "momentum": "nnU-Net's for SGD, with Nesterov's correction; AdamW has its own",
     "gradient_clip": "nnU-Net clips the gradient's norm at 12",
     "schedule": "warm-up, stable, cooldown needs no fixed end, so a run can stop when the fit is good (Hägele et al. 2024)",
     "warmup": "a fiftieth of the expected steps, 1000 at most",

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from goodfit.training.verdict import Verdict
 
 MEAN_DICE = "val_dice"
-_CLASS_DICE = "val_dice_"
 _VALIDATION_PART, _TRAINING_PART = "val_loss_", "train_loss_"
 _NAMED_CLASSES = 10  # more than these get no legend entry
 
@@ -61,14 +60,32 @@ def parts_figure(rows: Sequence[Mapping[str, str]]) -> Figure:
 
 def dice_figure(rows: Sequence[Mapping[str, str]]) -> Figure:
     """Validation Dice of each class and their mean, the highest mean marked."""
-    names = [name.removeprefix(_CLASS_DICE) for name in (rows[0] if rows else {}) if name.startswith(_CLASS_DICE)]
+    return metric_figure(rows, MEAN_DICE, "Dice")
+
+
+def metric_figure(
+    rows: Sequence[Mapping[str, str]], mean: str, title: str, beside: Mapping[str, str] | None = None
+) -> Figure:
+    """A validation metric of each class and its mean, the highest mean marked.
+
+    Args:
+        rows: rows of metrics.csv.
+        mean: column of the mean; those of classes begin with its name and an underscore.
+        title: of the y axis.
+        beside: further columns with their names, dotted.
+    """
+    prefix = f"{mean}_"
+    names = [name.removeprefix(prefix) for name in (rows[0] if rows else {}) if name.startswith(prefix)]
     traces = []
     for name, colour in class_colours(names).items():
-        trace = line(rows, _CLASS_DICE + name, name, colour, width=1.4)
+        trace = line(rows, prefix + name, name, colour, width=1.4)
         traces.append({**trace, "showlegend": len(names) <= _NAMED_CLASSES})
-    traces.append(line(rows, MEAN_DICE, "mean", VALIDATION, width=2.8))
-    drawn = layout(rows, "Dice")
-    highest = _highest(rows)
+    for name, words in (beside or {}).items():
+        if has_values(rows, name):
+            traces.append(line(rows, name, words, TRAINING, width=1.4, dash="dot"))
+    traces.append(line(rows, mean, "mean", VALIDATION, width=2.8))
+    drawn = layout(rows, title)
+    highest = _highest(rows, mean)
     if highest is not None:
         place, value = highest
         traces.append(
@@ -135,8 +152,8 @@ def case_figure(scores: Scores) -> Figure:
     return {"data": traces, "layout": drawn}
 
 
-def _highest(rows: Sequence[Mapping[str, str]]) -> tuple[float, float] | None:
-    values = zip(column(rows, MEAN_DICE), Axis.of(rows).x, strict=True)
+def _highest(rows: Sequence[Mapping[str, str]], mean: str) -> tuple[float, float] | None:
+    values = zip(column(rows, mean), Axis.of(rows).x, strict=True)
     known = [(value, place) for value, place in values if value is not None]
     if not known:
         return None

@@ -47,20 +47,27 @@ def plan_groups(plan: Plan) -> list[Group]:
     """Lay out the chosen configuration and all that goes with it."""
     chosen, place = plan.chosen, f"configurations.{plan.configuration}"
     return [
-        Group("Resources", list(_decisions(plan, "", ("memory", "predicted_memory", "configuration")))),
-        Group("Data", list(_decisions(plan.data, "data"))),
-        Group(f"Configuration {plan.configuration}", list(_decisions(chosen, place))),
-        Group("Network", list(_decisions(chosen.network, f"{place}.network"))),
-        Group("Budget", list(_decisions(plan.budget, "budget"))),
-        Group("Training", list(_decisions(plan.training, "training"))),
+        Group("Resources", list(decisions(plan, "", ("memory", "predicted_memory", "configuration")))),
+        Group("Data", list(decisions(plan.data, "data"))),
+        Group(f"Configuration {plan.configuration}", list(decisions(chosen, place))),
+        Group("Network", list(decisions(chosen.network, f"{place}.network"))),
+        Group("Budget", list(decisions(plan.budget, "budget"))),
+        Group("Training", list(decisions(plan.training, "training"))),
     ]
 
 
-def _decisions(section: Section, place: str, only: Iterable[str] | None = None) -> Iterable[Decision]:
+def decisions(section: Section, place: str, only: Iterable[str] | None = None) -> Iterable[Decision]:
+    """Give the values of a section with their reasons.
+
+    Args:
+        section: of a plan.
+        place: where it stands in plan.json; "" for the whole.
+        only: the fields to give, in order; all but name and key where none are told.
+    """
     fields = type(section).model_fields
     for name in fields if only is None else only:
         value = getattr(section, name)
-        if name in {"reasons", "name", "key"} or isinstance(value, Section):
+        if name in {"reasons", "name", "key"} or fields[name].exclude or isinstance(value, Section):
             continue
         reason = section.reasons.get(name, "")
         if value is None and not reason:

@@ -5,29 +5,28 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from goodfit.reporting.curves import MEAN_DICE
+from goodfit.planning.watched import larger_is_better
 from goodfit.reporting.plotting import PHASE_NAMES
 from goodfit.training.verdict import Curves, judge
 
 if TYPE_CHECKING:
-    from goodfit.reporting.content import Content
+    from goodfit.reporting.content import RunContent
     from goodfit.training.verdict import Verdict
 
 _WHERE = r"^(epoch|step) [\d,]+: "  # the event tells when, anyway
 _BEGINS = r"[:;] (cooldown of .* begins|no cooldown|the end, without a cooldown)$"  # and what
 
 
-def fit(content: Content) -> Verdict | None:
+def fit(content: RunContent) -> Verdict | None:
     """Judge the curves of a run by its watched metric; None before its first row."""
     if not content.rows:
         return None
-    monitor = MEAN_DICE if content.plan is None else content.plan.training.monitor
-    curves = Curves.from_rows(content.rows, monitor, larger_is_better=not monitor.endswith("loss"))
+    curves = Curves.from_rows(content.rows, content.monitor, larger_is_better(content.monitor))
     turn = _turn(content)
     return judge(curves, _ended(content), None if turn is None else turn[2])
 
 
-def progress(content: Content) -> str:
+def progress(content: RunContent) -> str:
     """How far the run has come, in a sentence or two."""
     if not content.rows:
         return "No epoch is finished yet."
@@ -46,11 +45,11 @@ def progress(content: Content) -> str:
     return f"Training has done {done} and is in the phase {phase}.{why}"
 
 
-def _ended(content: Content) -> bool:
+def _ended(content: RunContent) -> bool:
     return bool(content.events) and content.events[-1].get("phase") == "done"
 
 
-def _turn(content: Content) -> tuple[str, str, str] | None:
+def _turn(content: RunContent) -> tuple[str, str, str] | None:
     """Phase, epoch and reason of the cooldown, or of the end without one; the reason in the controller's own words."""
     turns = [event for event in content.events if event.get("phase") in {"cooldown", "done"}]
     if not turns:

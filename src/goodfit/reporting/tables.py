@@ -14,7 +14,7 @@ from goodfit.tasks.segmentation.scores import OPTIMISTIC, mean, number
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from goodfit.reporting.content import Content
+    from goodfit.reporting.content import Content, RunContent
     from goodfit.tasks.segmentation.scores import Scores
 
 _MOST_CLASSES = 12  # columns of Dice per class; with more classes the table shows the means only
@@ -69,15 +69,26 @@ def tiles(content: Content) -> list[Tile]:
         found.append(
             Tile("best validation Dice", f"{max(known):.3f}", "on training cases" if learned else "while training")
         )
+    return found + effort_tiles(content)
+
+
+def effort_tiles(content: RunContent) -> list[Tile]:
+    """How long the training took so far."""
+    found = []
     if content.rows:
-        found.append(Tile("epochs", f"{int(content.rows[-1]['epoch']):,}", _steps(content)))
+        found.append(Tile("epochs", f"{int(content.rows[-1]['epoch']):,}", f"{steps(content):,} steps"))
     seconds = training_seconds(content)
     if seconds:
         found.append(Tile("training time", describe_seconds(seconds), "validation included"))
     return found
 
 
-def training_seconds(content: Content) -> float:
+def steps(content: RunContent) -> int:
+    """Steps that the run has done."""
+    return int(float(content.rows[-1].get("step") or 0)) if content.rows else 0
+
+
+def training_seconds(content: RunContent) -> float:
     """Seconds that the epochs took together."""
     elapsed = [value for value in column(content.rows, "elapsed_seconds") if value is not None]
     return max(elapsed) if elapsed else sum(value or 0.0 for value in column(content.rows, "seconds"))
@@ -89,19 +100,22 @@ def budget_lines(content: Content) -> list[str]:
         return []
     lines = []
     if content.split is not None and content.split.train:
-        lines = [_capital(line) for line in describe_budget(content.plan, len(content.split.train))]
-    if content.rows:
-        batch = content.plan.chosen.batch_size
-        steps = int(float(content.rows[-1].get("step") or 0))
-        used = f"Used: {steps:,} steps, {batch * steps:,} samples"
-        seconds = training_seconds(content)
-        if seconds and steps:
-            used += f", {describe_seconds(seconds)} ({1000 * seconds / steps:.0f} ms per step, validation included)"
-        lines.append(used)
-    return lines
+        lines = [capital(line) for line in describe_budget(content.plan, len(content.split.train))]
+    return lines + used_lines(content, content.plan.chosen.batch_size)
 
 
-def split_rows(content: Content) -> list[tuple[str, int, int | None, str]]:
+def used_lines(content: RunContent, batch_size: int) -> list[str]:
+    """What the run has used of its budget: one line, or none before the first row."""
+    if not content.rows:
+        return []
+    done, seconds = steps(content), training_seconds(content)
+    used = f"Used: {done:,} steps, {batch_size * done:,} samples"
+    if seconds and done:
+        used += f", {describe_seconds(seconds)} ({1000 * seconds / done:.0f} ms per step, validation included)"
+    return [used]
+
+
+def split_rows(content: RunContent) -> list[tuple[str, int, int | None, str]]:
     """Set, number of cases, number of groups (None where none were given) and what the set is for."""
     if content.split is None:
         return []
@@ -129,17 +143,17 @@ def case_table(scores: Scores) -> Table:
     header = ["case", "mean Dice", *(f"{name} Dice" for name in shown)]
     header += ["mean IoU", f"mean HD95 ({distance})", f"surface Dice ({scores.tolerance:g} {distance})"]
     rows = []
-    for case in sorted(scores.cases, key=lambda name: _last_if_nan(scores.case_dice(name))):
+    for case in sorted(scores.cases, key=lambda name: last_if_nan(scores.case_dice(name))):
         per_class = scores.cases[case]
         metrics = per_class.values()
         rows.append(
             [
                 Cell(case, case),
-                _cell(scores.case_dice(case), 3, bar=True),
-                *(_cell(per_class[name].dice, 3, bar=True) for name in shown),
-                _cell(mean(one.iou for one in metrics), 3),
-                _cell(mean(one.hd95 for one in metrics), 2),
-                _cell(mean(one.surface_dice for one in metrics), 3),
+                score_cell(scores.case_dice(case), 3, bar=True),
+                *(score_cell(per_class[name].dice, 3, bar=True) for name in shown),
+                score_cell(mean(one.iou for one in metrics), 3),
+                score_cell(mean(one.hd95 for one in metrics), 2),
+                score_cell(mean(one.surface_dice for one in metrics), 3),
             ]
         )
     return Table(header, rows)
@@ -160,19 +174,18 @@ def _flat(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, str]]:
             yield prefix + name, f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _cell(value: float, digits: int, *, bar: bool = False) -> Cell:
+def score_cell(value: float, digits: int, *, bar: bool = False) -> Cell:
+    """Make a cell of a score; NaN is a dash and sorts last."""
     if math.isnan(value):
         return Cell("–", "")
     return Cell(number(value, digits), repr(value), value if bar else None)
 
 
-def _steps(content: Content) -> str:
-    return f"{int(float(content.rows[-1].get('step') or 0)):,} steps"
-
-
-def _last_if_nan(value: float) -> tuple[bool, float]:
+def last_if_nan(value: float) -> tuple[bool, float]:
+    """Sort key that puts NaN last."""
     return math.isnan(value), value
 
 
-def _capital(text: str) -> str:
+def capital(text: str) -> str:
+    """Begin with a capital letter; the rest stays as it is."""
     return text[:1].upper() + text[1:]

@@ -121,6 +121,8 @@ class Clock:
 
 def end_of(settings: ControllerSettings, state: ControllerState) -> int:
     """Step at which the run ends, as far as is decided."""
+    if state.phase == "done":
+        return state.step
     return settings.total_steps if state.cooldown is None else state.cooldown.end
 
 

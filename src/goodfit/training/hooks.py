@@ -17,7 +17,7 @@ import logging
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from goodfit.errors import HookError, SettingsError
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+Kind = TypeVar("Kind")
 Moment = Literal[
     "before_train", "before_step", "after_backward", "after_step", "after_validation", "after_epoch", "after_train"
 ]
@@ -175,7 +176,7 @@ def _said(name: str, moment: str, step: int, error: Exception) -> str:
     )
 
 
-def import_class(text: str, base: type, what: str) -> type:
+def import_class(text: str, base: type[Kind], what: str) -> type[Kind]:
     """Import a user's class named "module:Class"; the current folder is searched, too.
 
     Args:

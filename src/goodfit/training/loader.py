@@ -18,9 +18,9 @@ from goodfit.training.worker_death import cause_of_death, way_out
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from types import TracebackType
+    from typing import Self
 
     from torch.utils.data import Dataset
-    from typing_extensions import Self
 
     from goodfit.training.loader_crew import Worker
 

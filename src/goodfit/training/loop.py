@@ -29,7 +29,7 @@ from goodfit.training.ema import WeightAverage
 from goodfit.training.hooks import Context, Hooks
 from goodfit.training.metrics_log import MetricsLog
 from goodfit.training.micro_batches import gradients_within_memory
-from goodfit.training.monitor import MachineMonitor
+from goodfit.training.monitor import Adviser, MachineMonitor
 from goodfit.training.optimizer import build_optimizer
 from goodfit.training.progress import Progress, Report
 from goodfit.training.requests import LeaveError, StopRequests
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+SEEDS_APART = 1_000_003
 MOST_RECOVERIES = 3
 RATE_AFTER_RECOVERY = 0.5
 
@@ -77,6 +78,7 @@ class Trainer(Generic[BatchT]):
             cooldown.
         optimizer: in place of the one that ``training`` names.
         identity: digest of what is trained; a checkpoint of another identity is refused.
+        workers: loader processes, for advice.
     """
 
     def __init__(
@@ -92,6 +94,7 @@ class Trainer(Generic[BatchT]):
         grace: float | None = None,
         optimizer: torch.optim.Optimizer | None = None,
         identity: str = "",
+        workers: int = 0,
     ) -> None:
         self.task, self.training, self.control, self.run = task, training, control, run
         self.deadline, self.on_report = deadline, on_report or (lambda _report: None)
@@ -101,7 +104,8 @@ class Trainer(Generic[BatchT]):
         self.hooks = Hooks(hooks)
         self.context = Context(task.network, self.optimizer, run, control.total_steps)
         self.requests = StopRequests(run.stop, grace)
-        self.monitor = MachineMonitor(next(task.network.parameters()).device)
+        device = next(task.network.parameters()).device
+        self.monitor, self.adviser = MachineMonitor(device), Adviser(workers, device.type)
         self.writer = CheckpointWriter()
         self.keeper = Keeper(run, task.network, self.average, self.optimizer, self.hooks, identity, self.writer)
         self.progress = Progress()
@@ -129,6 +133,7 @@ class Trainer(Generic[BatchT]):
                         self._epoch()
                     except NotFiniteError as error:
                         self._recover(str(error))
+                self._validate_end()
             except LeaveError:
                 self._save()
                 logger.warning("%s: saved step %d", self.requests.reason, self.progress.control.step)
@@ -136,7 +141,8 @@ class Trainer(Generic[BatchT]):
                 self._close_batches()
                 self.task.close()
             self._call("after_train")
-        return self.progress.control.phase == "done"
+        control = self.progress.control
+        return control.phase == "done" and self.progress.validated_step == control.step
 
     def _epoch(self) -> None:
         """Run what is left of an epoch, with the validations in it."""
@@ -159,6 +165,8 @@ class Trainer(Generic[BatchT]):
         batch = self._next_batch()
         arrived = time.perf_counter()
         network.train()
+        # A network with dropout, or a task that draws samples, does the same when the step is done anew.
+        torch.manual_seed((self.training.seed * SEEDS_APART + step) % 2**63)
         rate = self.learning_rate(step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
@@ -209,7 +217,7 @@ class Trainer(Generic[BatchT]):
         progress.validation_cases, progress.seconds_per_case = validated.cases, validated.seconds_per_case
         progress.validated_step = progress.control.step
         progress.elapsed += validated.seconds
-        self.context.validation_wanted = False
+        progress.validation_wanted = False
         self.context.row = dict(validated.columns)
         self._call("after_validation")
         metric = float({**validated.columns, **progress.recorded}.get(self.control.monitor, math.nan))
@@ -217,23 +225,34 @@ class Trainer(Generic[BatchT]):
         progress.control = observe(self.control, progress.control, metric)
         return validated
 
+    def _validate_end(self) -> None:
+        """Validate the last step of a run that ended without a cooldown between two validations."""
+        if self.progress.validated_step < self.progress.control.step:
+            validated = self._validate()
+            if self.progress.row_step < self.progress.control.step:
+                self._write_row(validated)
+            else:
+                self._log.amend(validated.columns)
+            self._save()
+
     def _end_epoch(self, validated: Validated | None) -> None:
         """Count the epoch, ask the controller, save."""
         phase = self.progress.control.phase
         self.progress.control = replace(self.progress.control, epoch=self.progress.control.epoch + 1)
         self._close_batches()
         decided, events = decide(self.control, self.progress.control, self._clock())
-        self._write_row(validated, phase, decided)
+        if self.progress.row_step < self.progress.control.step:
+            self._write_row(validated, phase, decided)
         self._enter(decided, events)
+        self._call("after_epoch")  # before the state is saved: a run that goes on from there does not call it again
         self._save()
-        self._call("after_epoch")
         self._obey_wishes()
 
     def _write_row(
         self, validated: Validated | None, phase: str | None = None, decided: ControllerState | None = None
     ) -> None:
         """Add to metrics.csv what was seen since the row before."""
-        progress = self.progress
+        progress, machine = self.progress, self.monitor.lap()
         row = make_row(
             progress,
             self.control,
@@ -241,7 +260,7 @@ class Trainer(Generic[BatchT]):
             rate=self.learning_rate(progress.control.step - 1),
             validated={} if validated is None else validated.columns,
             validation_seconds=0.0 if validated is None else validated.seconds,
-            machine=self.monitor.lap(),
+            machine=machine,
             recorded=progress.recorded,
         )
         if validated is not None:
@@ -249,6 +268,7 @@ class Trainer(Generic[BatchT]):
         self._log.add(row)
         self.context.row = row
         loss = progress.loss_sums.get(TOTAL, math.nan) / max(1, progress.loss_count)
+        self.adviser.look(machine, float(row["data_wait_share"]), self.monitor.memory_limit)
         progress.begin_row()
         self.on_report(Report(progress, self._expected_end(), loss, row))
 
@@ -260,7 +280,11 @@ class Trainer(Generic[BatchT]):
         self.progress.control = decided
         for event in events:
             logger.info("%s", event.reason)
-            self.run.add_event(event)
+            self._note(event)
+
+    def _note(self, event: Event) -> None:
+        self.run.add_event(event)
+        self.progress.events += 1
 
     def _obey_wishes(self) -> None:
         """Begin the cooldown, or leave, where the user or a hook asks for it.
@@ -269,8 +293,8 @@ class Trainer(Generic[BatchT]):
             LeaveError: the run has to be saved and left.
         """
         self.requests.leave_if_asked()
-        if self.context.stop_reason is not None:
-            reason, self.context.stop_reason = f"a hook asked to stop ({self.context.stop_reason})", None
+        if self.progress.stop_reason is not None:
+            reason, self.progress.stop_reason = f"a hook asked to stop ({self.progress.stop_reason})", None
         elif self.requests.wish == "cooldown":
             reason = self.requests.reason
         else:
@@ -284,18 +308,12 @@ class Trainer(Generic[BatchT]):
     def _clock(self) -> Clock | None:
         """Measure the time per step of the epoch, and ask how much is left."""
         progress = self.progress
-        steps = progress.control.step % self.control.steps_per_epoch or self.control.steps_per_epoch
-        per_step = (progress.elapsed - progress.epoch_started) / steps
-        progress.epoch_started = progress.elapsed
-        if progress.seconds_per_step is None or progress.control.epoch <= 2:
-            progress.seconds_per_step = per_step  # the first epochs also warm up and choose the validation cases
-        else:
-            progress.seconds_per_step += 0.3 * (per_step - progress.seconds_per_step)
+        per_step = progress.end_epoch(progress.control.step % self.control.steps_per_epoch or self.control.steps_per_epoch)
         if self.deadline is None:
             return None
         left = self.deadline(progress.seconds_per_case)
-        self.expected_steps = progress.control.step + math.floor(max(0.0, left) / progress.seconds_per_step)
-        return Clock(left, progress.seconds_per_step)
+        self.expected_steps = progress.control.step + math.floor(max(0.0, left) / per_step)
+        return Clock(left, per_step)
 
     def _begin(self) -> None:
         """Go on from the last checkpoint, or save the beginning."""
@@ -306,9 +324,9 @@ class Trainer(Generic[BatchT]):
         if self.progress.warmup_steps is None:
             self.progress.warmup_steps = self.control.warmup_steps
         self.control = replace(self.control, warmup_steps=self.progress.warmup_steps)
-        step = self.progress.control.step
-        self._log = MetricsLog(self.run.metrics, columns_of(self.task.metric_columns, self.task.loss_parts), step)
-        self.run.drop_events_after(step if restored is not None else -1)
+        columns = columns_of(self.task.metric_columns, self.task.loss_parts)
+        self._log = MetricsLog(self.run.metrics, columns, self.progress.row_step)
+        self.run.keep_events(self.progress.events)
         self._saved_at = self.progress.elapsed
         if restored is None:
             self._save()
@@ -330,29 +348,27 @@ class Trainer(Generic[BatchT]):
         restored = self.keeper.load()
         assert restored is not None, "the beginning of a run is saved"
         self.progress = restored
-        restored.recoveries, restored.rate_factor, restored.elapsed = (
-            recoveries,
-            RATE_AFTER_RECOVERY**recoveries,
-            elapsed,
-        )
-        control = restored.control
-        self._log.drop_after(control.step)
-        self.run.drop_events_after(control.step)
-        self._save()
-        self.writer.wait()
+        restored.recoveries, restored.rate_factor = recoveries, RATE_AFTER_RECOVERY**recoveries
+        restored.elapsed, control = elapsed, restored.control
+        self._log.drop_after(restored.row_step)
+        self.run.keep_events(restored.events)
         said = f"{what}: back to step {control.step}, learning rate halved ({recoveries} of {MOST_RECOVERIES} times)"
         logger.warning("%s", said)
-        self.run.add_event(Event(control.epoch, control.step, control.phase, said))
+        self._note(Event(control.epoch, control.step, control.phase, said))
+        self._save()
+        self.writer.wait()
 
     def _save(self) -> None:
         self.keeper.save(self.progress)
         self._saved_at = self.progress.elapsed
 
     def _call(self, moment: Moment) -> None:
-        control = self.progress.control
-        self.context.step, self.context.epoch, self.context.phase = control.step, control.epoch, control.phase
-        self.context.recorded = self.progress.recorded
-        self.hooks.call(moment, self.context)
+        progress, context, control = self.progress, self.context, self.progress.control
+        context.step, context.epoch, context.phase = control.step, control.epoch, control.phase
+        context.recorded, context.stop_reason = progress.recorded, progress.stop_reason
+        context.validation_wanted = progress.validation_wanted
+        self.hooks.call(moment, context)
+        progress.validation_wanted, progress.stop_reason = context.validation_wanted, context.stop_reason
 
     def _next_batch(self) -> BatchT:
         if self._batches is None:
@@ -369,7 +385,7 @@ class Trainer(Generic[BatchT]):
         control = self.progress.control
         if self.progress.validated_step == control.step:
             return False
-        return validation_due(self.control, control) or self.context.validation_wanted
+        return validation_due(self.control, control) or self.progress.validation_wanted
 
     def _end_of_epoch(self) -> int:
         return end_of_epoch(self.control, self.progress.control)

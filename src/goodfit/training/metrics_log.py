@@ -56,6 +56,12 @@ class MetricsLog:
         self._rows.append({name: format_cell(value) for name, value in row.items()})
         self.write()
 
+    def amend(self, row: Mapping[str, Cell]) -> None:
+        """Put further values into the newest row and write the file."""
+        self._columns += [name for name in row if name not in self._columns]
+        self._rows[-1] |= {name: format_cell(value) for name, value in row.items()}
+        self.write()
+
     def write(self) -> None:
         """Write the file."""
         text = io.StringIO()

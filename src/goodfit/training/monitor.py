@@ -19,8 +19,7 @@ from goodfit.training.process_tree import ProcessTree
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import TracebackType
-
-    from typing_extensions import Self
+    from typing import Self
 
 logger = logging.getLogger(__name__)
 
@@ -198,6 +197,26 @@ def advice(
             )
         )
     return found
+
+
+class Adviser:
+    """Looks at each lap and logs each advice once.
+
+    Args:
+        workers: loader processes.
+        device_type: "cpu" or "cuda".
+    """
+
+    def __init__(self, workers: int, device_type: str) -> None:
+        self._workers, self._device_type = workers, device_type
+        self._said: set[str] = set()
+
+    def look(self, lap: Mapping[str, float], data_wait_share: float, memory_limit: float) -> None:
+        """Log what has not been said yet; the arguments are those of ``advice``."""
+        for found in advice(lap, data_wait_share, self._workers, self._device_type, memory_limit):
+            if found.key not in self._said:
+                logger.warning("%s", found.text)
+            self._said.add(found.key)
 
 
 def _faster_loading(cpu_percent: float, workers: int, device_type: str) -> str:

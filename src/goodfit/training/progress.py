@@ -24,6 +24,8 @@ class Progress:
         samples: samples of those steps.
         elapsed: seconds spent in the loop, over all sittings.
         row_started: ``elapsed`` at the last row.
+        row_step: step of the newest row; later ones are of steps that a resumed run makes anew.
+        events: number of transitions in events.json, likewise.
         train_seconds: in steps, since the last row.
         data_seconds: waiting for batches, since the last row.
         seconds_per_step: running mean over epochs of all time (validation included) per step.
@@ -37,6 +39,8 @@ class Progress:
         parts: how many micro-batches a batch is cut into, above 1 after the memory was too small.
         warmup_steps: of the schedule, fixed when the run begins: a later change of the budget must not move it.
         recorded: columns that hooks have recorded for the next row.
+        validation_wanted: whether a hook has asked for a validation.
+        stop_reason: why a hook has asked for the end, until it is obeyed.
     """
 
     control: ControllerState = field(default_factory=ControllerState)
@@ -45,6 +49,8 @@ class Progress:
     samples: int = 0
     elapsed: float = 0.0
     row_started: float = 0.0
+    row_step: int = 0
+    events: int = 0
     train_seconds: float = 0.0
     data_seconds: float = 0.0
     seconds_per_step: float | None = None
@@ -58,6 +64,8 @@ class Progress:
     parts: int = 1
     warmup_steps: int | None = None
     recorded: dict[str, Cell] = field(default_factory=dict)
+    validation_wanted: bool = False
+    stop_reason: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Give plain values for JSON."""
@@ -75,11 +83,20 @@ class Progress:
         self.loss_count += 1
         self.samples += samples
 
+    def end_epoch(self, steps: int) -> float:
+        """Take the epoch's time into the running mean of the time per step, which is given back."""
+        per_step, self.epoch_started = (self.elapsed - self.epoch_started) / steps, self.elapsed
+        if self.seconds_per_step is None or self.control.epoch <= 2:
+            self.seconds_per_step = per_step  # the first epochs also warm up and choose the validation cases
+        else:
+            self.seconds_per_step += 0.3 * (per_step - self.seconds_per_step)
+        return self.seconds_per_step
+
     def begin_row(self) -> None:
         """Forget what the row that has just been written counted."""
         self.loss_sums, self.loss_count, self.samples, self.recorded = {}, 0, 0, {}
         self.train_seconds, self.data_seconds = 0.0, 0.0
-        self.row_started = self.elapsed
+        self.row_started, self.row_step = self.elapsed, self.control.step
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ class LeaveError(Exception):
 
 
 def ask_to_stop(file: Path, *, now: bool) -> None:
-    """LeaveError a request for the process that trains, which may be on another machine.
+    """Leave a request for the process that trains, which may be on another machine.
 
     Args:
         file: stop.json in the run folder.
@@ -45,7 +45,7 @@ class StopRequests:
     Outside the main thread, where Python delivers no signals, only the file is heard.
 
     Args:
-        file: stop.json of the run folder; one from before is removed.
+        file: stop.json of the run folder. It may be there already: whoever asks need not wait for the first step.
         grace: seconds between SIGTERM and the kill, or None.
     """
 
@@ -57,7 +57,6 @@ class StopRequests:
         self._before: dict[int, object] = {}
 
     def __enter__(self) -> StopRequests:
-        self._file.unlink(missing_ok=True)
         if threading.current_thread() is threading.main_thread():
             self._before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
         return self

@@ -126,12 +126,11 @@ class RunFolder:
         """Append a transition to events.json."""
         write_json(self.events, [*self.read_events(), asdict(event)])
 
-    def drop_events_after(self, step: int) -> None:
-        """Forget transitions of steps that a resumed run makes anew."""
+    def keep_events(self, count: int) -> None:
+        """Forget all but the first transitions: those after them are of steps that a resumed run makes anew."""
         events = self.read_events()
-        kept = [event for event in events if event["step"] <= step]
-        if len(kept) < len(events):
-            write_json(self.events, kept)
+        if count < len(events):
+            write_json(self.events, events[:count])
 
 
 @contextmanager

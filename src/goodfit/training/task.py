@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from typing import Self
 
     from torch import Tensor, nn
-    from typing_extensions import Self
 
 Subset = Literal["train", "validation"]
 TOTAL = "total"

@@ -10,7 +10,7 @@ from goodfit.planning.instances.plan import InstanceTraining
 def test_each_optimizer_has_its_rates(optimizer: str) -> None:
     training = default_instance_training("sgd" if optimizer == "sgd" else "adamw", batch_size=2)
     assert training.optimizer == optimizer
-    assert training.learning_rate == (0.0025 if optimizer == "sgd" else 3.125e-5)
+    assert training.learning_rate == (0.0025 if optimizer == "sgd" else 2.5e-4)
     assert training.weight_decay == (1e-4 if optimizer == "sgd" else 0.05)
 
 

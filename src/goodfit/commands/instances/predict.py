@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 import torch
 
 from goodfit.commands.trained import trained_instance_plan
-from goodfit.errors import RunError, SettingsError
+from goodfit.data.video.endings import is_video
+from goodfit.errors import DatasetError, RunError, SettingsError
 from goodfit.planning.instances.plan import load_instance_plan
 from goodfit.tasks.instances.evaluation import evaluate_instances, write_results
-from goodfit.tasks.instances.inference import detect_resized
+from goodfit.tasks.instances.inference import detect, detect_resized
 from goodfit.tasks.instances.network import build_detector
 from goodfit.tasks.instances.scores import save_instance_scores
 from goodfit.training.checkpoint import load_checkpoint
@@ -18,6 +19,10 @@ from goodfit.training.device import choose_device
 from goodfit.training.weights import put_weights
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+    import numpy.typing as npt
     from torch import nn
 
     from goodfit.commands.instances.prepare import PreparedInstances
@@ -81,3 +86,70 @@ def predict_test_frames(prepared: PreparedInstances, store: FrameStore, observer
     )
     save_instance_scores(scores, run.scores)
     return scores
+
+
+def predict_instances(
+    run: RunFolder,
+    inputs: Path,
+    output: Path,
+    *,
+    checkpoint: str,
+    stride: int,
+    device: str | None,
+    observer: Observer,
+) -> list[Path]:
+    """Find and, in a video, track the instances of an image, a folder of images or a video.
+
+    Args:
+        run: of a training on instances.
+        inputs: what to look at.
+        output: for a video, the overlay (.mp4), beside which the tables of the tracks come; else a folder.
+        checkpoint: "best", "last" or "stable".
+        stride: look at every so manyth frame of a video.
+        device: cpu, cuda, cuda:1; default the first GPU.
+        observer: told about the progress.
+
+    Returns:
+        The files written, the overlay or predictions.json first.
+
+    Raises:
+        RunError: the run has no such checkpoint.
+        VideoError, ImageFileError: the input cannot be read.
+    """
+    chosen = choose_device(device)
+    network, plan = load_detector(run, checkpoint, chosen)
+
+    def look(images: list[npt.NDArray[np.uint8]]) -> list[Detection]:
+        return detect(network, images, plan, chosen)
+
+    observer.stage("predict")
+    if not inputs.exists():
+        raise DatasetError(f"{inputs}: there is no such file or folder.")
+    if is_video(inputs):
+        from goodfit.tasks.instances.video_prediction.video import predict_video
+
+        if not is_video(output):
+            raise SettingsError(f"{output}: {inputs.name} is a video, so give a video to write, like OUT.mp4.")
+        seen = predict_video(
+            look,
+            inputs,
+            output,
+            categories=plan.data.categories,
+            stride=stride,
+            batch=plan.batch_size,
+            on_progress=observer.advance,
+        )
+        observer.note(f"{seen.frames} frames, {seen.looked_at} looked at, {seen.tracks} tracks")
+        return [seen.video, *seen.tables.values()]
+    from goodfit.tasks.instances.video_prediction.images import predict_images
+
+    done = predict_images(
+        look,
+        inputs,
+        output,
+        categories=plan.data.categories,
+        batch=plan.batch_size,
+        on_progress=observer.advance,
+    )
+    observer.note(f"{done.images} images, {done.instances} instances")
+    return [done.predictions]

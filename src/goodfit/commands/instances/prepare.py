@@ -22,7 +22,9 @@ from goodfit.files import read_json, write_json
 from goodfit.planning.instances.fingerprint import InstanceFingerprint, measure_instances
 from goodfit.planning.instances.plan import InstancePlan, load_instance_plan, save_instance_plan
 from goodfit.planning.instances.planner import make_instance_plan
+from goodfit.planning.watched import instance_metrics, refuse_unknown_monitor
 from goodfit.settings import Settings, build_settings
+from goodfit.tasks.instances.losses import loss_parts
 from goodfit.training.device import choose_device, choose_precision
 
 if TYPE_CHECKING:
@@ -99,6 +101,7 @@ def prepare_instances(target: InstanceTarget, observer: Observer) -> PreparedIns
             raise PlanError(
                 f"{run.plan}: the dataset has changed since this plan was made. Start again with --fresh, or restore it."
             )
+        _require_known_monitor(plan, settings)
         observer.note(f"plan and split: as they are in {run.path}")
         if run.read_record().get("status") == "finished":
             edits = edits_since(run, plan, split)
@@ -118,6 +121,7 @@ def prepare_instances(target: InstanceTarget, observer: Observer) -> PreparedIns
     for line in [*split.warnings, *leaks(result, split)]:
         observer.note(line)
     plan = new_plan(target, fingerprint, split)
+    _require_known_monitor(plan, target.settings)
     if target.fresh:
         aside = set_aside(run)
         if aside is not None:
@@ -138,6 +142,14 @@ def prepare_instances(target: InstanceTarget, observer: Observer) -> PreparedIns
     save_split(split, run.splits)
     save_instance_plan(plan, run.plan)
     return PreparedInstances(dataset, target.settings, run, target.cache, plan, split, fingerprint)
+
+
+def _require_known_monitor(plan: InstancePlan, settings: Settings) -> None:
+    """Refuse to watch a column that nothing fills; hooks, and recipes that bring some, may fill any."""
+    if not settings.training.hooks and not settings.training.recipe:
+        masks = plan.model.masks
+        metrics = instance_metrics(plan.data.categories, masks=masks)
+        refuse_unknown_monitor(plan.training.monitor, metrics, loss_parts(masks=masks))
 
 
 def checked(dataset: InstanceDataset, cache: Path, observer: Observer, *, fresh: bool) -> InstanceCheck:

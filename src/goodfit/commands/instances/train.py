@@ -39,7 +39,7 @@ def train_instances(
     fresh: bool,
     settings: Mapping[str, Any],
     hooks: Sequence[Hook] = (),
-    recipe: type[Recipe] | None = None,
+    recipe: type[Recipe] | str | None = None,
     split: Split | None = None,
     observer: Observer | None = None,
 ) -> TrainResult:
@@ -48,6 +48,7 @@ def train_instances(
     observer = observer or Observer()
     target = aim_at_instances(dataset, run, fresh=fresh, explicit=settings, split=split)
     with locked(target.run.path, "run"):
+        target.run.stop.unlink(missing_ok=True)  # what was asked of an earlier sitting
         with locked(target.cache, "dataset's cache"):
             prepared = prepare_instances(target, observer)
             record = prepared.run.read_record()

@@ -85,7 +85,9 @@ class Canvas:
             return
         x, y = _grid(window)
         distance = np.hypot((x - cx) / rx, (y - cy) / ry)
-        colours = paint.at((y - cy) / ry / 2 + 0.5, (x - cx) / rx / 2 + 0.5)
+        colours = paint.at(
+            np.float32(0.5) + (y - cy) / np.float32(2 * ry), np.float32(0.5) + (x - cx) / np.float32(2 * rx)
+        )
         shade = 1 - paint.rim * np.square(np.clip(distance, 0, 1))
         self._lay(window, np.clip((1 - distance) * min(rx, ry) + 0.5, 0, 1), colours * shade[..., None], instance)
 

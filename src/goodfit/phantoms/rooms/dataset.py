@@ -79,7 +79,9 @@ def write_rooms(
         raise DatasetError(f"{folder}: holds another dataset. Choose another folder or remove this one.")
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
-    entries = [{"id": video + 1, "name": name(video), "file_name": f"videos/{name(video)}.mp4"} for video in range(videos)]
+    entries = [
+        {"id": video + 1, "name": name(video), "file_name": f"videos/{name(video)}.mp4"} for video in range(videos)
+    ]
     for video, entry in enumerate(entries):
         found = _write_video(folder / str(entry["file_name"]), seed, video, frames, on_progress, videos)
         for number, masks in found:

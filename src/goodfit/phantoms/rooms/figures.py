@@ -145,9 +145,7 @@ def paint_figure(
     def arm(side: int) -> None:
         root = _along(_along(neck, across, side * half_shoulder), up, -0.035 * size)
         swing = posture.arms - side * 0.8 * stride
-        hand = limb(
-            root, (UPPER_ARM, FOREARM), (swing, swing + posture.forearms), (0.036, 0.03), look.shirt, look.skin
-        )
+        hand = limb(root, (UPPER_ARM, FOREARM), (swing, swing + posture.forearms), (0.036, 0.03), look.shirt, look.skin)
         canvas.ellipse(hand, (0.027 * broad, 0.027 * broad), look.skin, instance)
 
     def leg(side: int) -> None:

@@ -136,7 +136,12 @@ def _floor(canvas: Canvas, random: np.random.Generator) -> None:
 
 
 def _window(canvas: Canvas, random: np.random.Generator) -> None:
-    x, y, wide, high = float(random.uniform(90, 170)), float(random.uniform(10, 22)), 52.0, float(random.uniform(42, 56))
+    x, y, wide, high = (
+        float(random.uniform(90, 170)),
+        float(random.uniform(10, 22)),
+        52.0,
+        float(random.uniform(42, 56)),
+    )
     canvas.box((x - 3, y - 3), (x + wide + 3, y + high + 3), Paint((225, 225, 222)))
     canvas.box((x, y), (x + wide, y + high), Paint(draw_colour(random, 150, 250), rim=0.25))
     canvas.box((x + wide / 2 - 1.5, y), (x + wide / 2 + 1.5, y + high), Paint((225, 225, 222)))

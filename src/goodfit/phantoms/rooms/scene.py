@@ -126,8 +126,7 @@ def _cast(random: np.random.Generator, layout: Layout, duration: float) -> tuple
         lambda: sitter(random, draw_look(random), layout, duration),
         lambda: walker(random, draw_look(random), duration),
     ]
-    for number in random.permutation(len(others))[: int(random.integers(1, 3))]:
-        actors.append(others[number]())
+    actors += [others[number]() for number in random.permutation(len(others))[: int(random.integers(1, 3))]]
     return tuple(actors)
 
 

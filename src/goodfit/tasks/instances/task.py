@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from goodfit.planning.watched import instance_metrics
 from goodfit.tasks.instances.inference import detect_resized
 from goodfit.tasks.instances.losses import detector_losses, fixed_losses, loss_parts, seeded
 from goodfit.tasks.instances.metrics import average_precision
@@ -29,8 +30,16 @@ if TYPE_CHECKING:
     from goodfit.tasks.instances.sampling import FrameSource, InstanceBatch
     from goodfit.training.task import Losses, Subset
 
-FIXED_FRAMES = 16
-"""Frames of either set that the fixed losses look at, from as many videos as possible."""
+FEWEST_FIXED, MOST_FIXED = 4, 16
+"""Frames of either set that the fixed losses look at; neighbouring ones resemble each other, so more say little more."""
+FIXED_SHARE = 0.06
+"""Fixed frames as a share of an epoch's samples: forward alone costs a third, so two sets cost some 4 % of an epoch."""
+
+
+def fixed_count(plan: InstancePlan) -> int:
+    """Number of fixed frames whose losses can be measured each epoch without being felt."""
+    samples = plan.batch_size * plan.budget.steps_per_epoch
+    return max(FEWEST_FIXED, min(MOST_FIXED, round(FIXED_SHARE * samples)))
 
 
 def spread_over_groups(frames: Sequence[Frame], seed: int) -> list[Frame]:
@@ -94,9 +103,10 @@ class InstanceTask:
             fill=[round(255 * mean) for mean in plan.data.mean],
         )
         self._validation = spread_over_groups(validation, seed)
+        fixed = fixed_count(plan)
         self._fixed = {
-            "train": self._unchanged(store, spread_over_groups(train, seed)[:FIXED_FRAMES]),
-            "validation": self._unchanged(store, self._validation[:FIXED_FRAMES]),
+            "train": self._unchanged(store, spread_over_groups(train, seed)[:fixed]),
+            "validation": self._unchanged(store, self._validation[:fixed]),
         }
         self._validation_frames = self._unchanged(store, self._validation)
         self._pool = LoaderPool(self._frames, workers=workers, pin_memory=device.type == "cuda")
@@ -114,8 +124,7 @@ class InstanceTask:
     @property
     def metric_columns(self) -> Sequence[str]:
         """Average precision: of masks where there are any, then of boxes, then of each category."""
-        boxes = ("val_box_ap", "val_box_ap50") if self._plan.model.masks else ()
-        return ("val_ap", "val_ap50", "val_ap75", *boxes, *(f"val_ap_{name}" for name in self._plan.data.categories))
+        return instance_metrics(self._plan.data.categories, masks=self._plan.model.masks)
 
     @property
     def loss_parts(self) -> Sequence[str]:

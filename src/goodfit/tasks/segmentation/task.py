@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from goodfit.planning.watched import segmentation_metrics
 from goodfit.tasks.segmentation.augmentation import apply, augmentation_settings
 from goodfit.tasks.segmentation.inference import predict_preprocessed
 from goodfit.tasks.segmentation.loss import SegmentationLoss
@@ -126,7 +127,7 @@ class SegmentationTask:
     @property
     def metric_columns(self) -> Sequence[str]:
         """Mean Dice and the Dice of each class."""
-        return ("val_dice", *(f"val_dice_{name}" for name in self._labels.names))
+        return segmentation_metrics(self._labels)
 
     @property
     def loss_parts(self) -> Sequence[str]:

@@ -14,9 +14,7 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 
 
-def follow(
-    tracker: Tracker, items: Iterable[tuple[Item, Detection, float]]
-) -> Iterator[tuple[Item, Detection, Ids]]:
+def follow(tracker: Tracker, items: Iterable[tuple[Item, Detection, float]]) -> Iterator[tuple[Item, Detection, Ids]]:
     """Track through a video.
 
     Args:

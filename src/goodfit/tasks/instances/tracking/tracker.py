@@ -153,9 +153,7 @@ class _OneCategory:
         self._tracker = _library_tracker(settings, rate)
         self._unconfirmed: deque[list[tuple[object, int]]] = deque(maxlen=settings.confirmations + 1)
 
-    def update(
-        self, boxes: npt.NDArray[np.float32], scores: npt.NDArray[np.float32], places: Ids, time: float
-    ) -> Ids:
+    def update(self, boxes: npt.NDArray[np.float32], scores: npt.NDArray[np.float32], places: Ids, time: float) -> Ids:
         """Give the library's numbers, in the order of the boxes (N, 4); ``places`` are theirs in the whole frame."""
         import supervision
 
@@ -165,8 +163,8 @@ class _OneCategory:
         found = self._tracker.update(given, timestamp=time)
         numbers = np.full(len(boxes), UNTRACKED, np.int64)
         if len(found):
-            numbers[np.asarray(found.data["place"])] = found.tracker_id
-        self._unconfirmed.append(self._beginnings(boxes, numbers, places))
+            numbers[np.asarray(found.data["place"])] = np.asarray(found.tracker_id)
+        self._unconfirmed.append(self._complete(boxes, numbers, places))
         return numbers
 
     def confirmed(self) -> list[tuple[int, int, int]]:
@@ -179,22 +177,33 @@ class _OneCategory:
             entries[:] = [entry for entry in entries if entry not in done]
         return found
 
-    def _beginnings(self, boxes: npt.NDArray[np.float32], numbers: Ids, places: Ids) -> list[tuple[object, int]]:
-        """Match the tracks that are not confirmed yet with the detections that have no number."""
+    def _complete(self, boxes: npt.NDArray[np.float32], numbers: Ids, places: Ids) -> list[tuple[object, int]]:
+        """Match the tracks that were given out no number with the detections that got none.
+
+        OC-SORT keeps the number of a track that was lost to itself for some updates: it is filled in here.
+
+        Returns:
+            Tracks that are not confirmed yet, with the places of their detections.
+        """
         import supervision
 
-        tracks = [track for track in self._tracker.tracks if track.tracker_id == UNTRACKED]
+        tracks = [
+            track for track in self._tracker.tracks if _number(track) == UNTRACKED or _number(track) not in numbers
+        ]
         free = np.flatnonzero(numbers == UNTRACKED)
         if not tracks or not len(free):
             return []
         own = np.stack([track.get_state_bbox() for track in tracks])
         overlaps = supervision.box_iou_batch(own, boxes[free])
-        best = overlaps.argmax(1)
-        return [
-            (track, int(places[free[place]]))
-            for track, place, overlap in zip(tracks, best, overlaps.max(1), strict=True)
-            if overlap >= _SAME_BOX
-        ]
+        unconfirmed: list[tuple[object, int]] = []
+        for track, place, overlap in zip(tracks, free[overlaps.argmax(1)], overlaps.max(1), strict=True):
+            if overlap < _SAME_BOX:
+                continue
+            if _number(track) == UNTRACKED:
+                unconfirmed.append((track, int(places[place])))
+            else:
+                numbers[place] = _number(track)
+        return unconfirmed
 
 
 def _number(track: object) -> int:
@@ -203,7 +212,9 @@ def _number(track: object) -> int:
 
 def _library_tracker(settings: TrackingSettings, rate: float) -> ByteTrackTracker | OCSORTTracker:
     from trackers import ByteTrackTracker, OCSORTTracker
+    from trackers.utils.state_representations import XYXYStateEstimator
 
+    # OC-SORT's own choice, the box's area and aspect, becomes negative in long occlusions, which the library cannot bear.
     remembered = round(settings.memory * _LIBRARY_RATE)
     if settings.method == "ocsort":
         return OCSORTTracker(
@@ -212,6 +223,7 @@ def _library_tracker(settings: TrackingSettings, rate: float) -> ByteTrackTracke
             minimum_consecutive_frames=settings.confirmations,
             minimum_iou_threshold=settings.overlap,
             high_conf_det_threshold=settings.start_score,
+            state_estimator_class=XYXYStateEstimator,
         )
     return ByteTrackTracker(
         lost_track_buffer=remembered,

@@ -1,0 +1,1 @@
+"""The report of a run on frames with instances."""
