@@ -110,6 +110,8 @@ class DataSettings(Section):
     )
     """Shares of train, validation and test."""
     split_seed: int = 0
+    detectron2_config: str | None = None
+    """Of instances: a Detectron2 config (.yaml) whose values go into the plan where no option says otherwise."""
 
 
 class PlanSettings(Section):
@@ -270,6 +272,7 @@ SHORTCUTS = {
     "backbone": "model.backbone",
     "weights": "model.weights",
     "image_size": "model.image_min_size",
+    "detectron2_config": "data.detectron2_config",
     "batch_size": "plan.batch_size",
     "patch_size": "plan.patch_size",
     "spacing": "plan.spacing",

@@ -79,7 +79,7 @@ def test_a_row_without_validation_says_what_it_knows(terminal: io.StringIO) -> N
         screen.trained(
             Report(PROGRESS, 9, 0.1, {"epoch": 4, "step": 8, "phase": "stable", "train_loss": 0.25, "seconds": 9.0})
         )
-    assert terminal.getvalue().strip().split() == "epoch 4 step 8 stable loss 0.2500 9 s".split()
+    assert terminal.getvalue().strip().split() == ["epoch", "4", "step", "8", "stable", "loss", "0.2500", "9", "s"]
 
 
 @pytest.mark.parametrize("classes", [1, 7])

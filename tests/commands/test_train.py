@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from goodfit.commands import train as module
+from goodfit.commands.extensions import Extensions
 from goodfit.commands.train import (
     LONGEST_WARMUP,
     REPORT_SECONDS,
@@ -19,7 +20,6 @@ from goodfit.commands.train import (
     read_scores,
     train,
 )
-from goodfit.commands.extensions import Extensions
 from goodfit.errors import PlanError, RunError
 from goodfit.training.hooks import Hook
 from goodfit.training.loggers.tensorboard import TensorBoardLogger

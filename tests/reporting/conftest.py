@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
+import subprocess
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,11 +18,14 @@ from goodfit.planning.plan import Plan, save_plan
 from goodfit.tasks.segmentation.evaluation import evaluate_folders, save_scores
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 SHAPE = (12, 20, 16)
 CASES = ("case_1", "case_2", "case_3", "case_4", "case_10")
 GEOMETRY = Geometry((1.0, 1.0, 1.0), (0.0, 0.0, 0.0), (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0), 3)
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 
 def plan() -> Plan:
@@ -139,3 +144,19 @@ def finished_run(tmp_path: Path) -> Path:
     record = {"dataset": str(root), "status": "finished", "environment": {"device": "cpu", "packages": {"torch": "2"}}}
     (run / "run.json").write_text(json.dumps(record))
     return run
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Callable[[Path, Path], str]:
+    """Give a function page -> DOM after the scripts have run; skip where no browser is installed."""
+    found = next((path for name in BROWSERS if (path := shutil.which(name))), None)
+    if found is None:
+        pytest.skip("no Chromium is installed")
+
+    def dump(page: Path, profile: Path) -> str:
+        quiet = ("--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run")
+        command = [found, "--headless", "--no-sandbox", "--disable-gpu", *quiet, f"--user-data-dir={profile}"]
+        command += ["--virtual-time-budget=10000", "--dump-dom", page.as_uri()]
+        return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+
+    return dump

@@ -3,8 +3,6 @@ from __future__ import annotations
 import csv
 import json
 import re
-import shutil
-import subprocess
 from html.parser import HTMLParser
 
 import pytest
@@ -12,7 +10,6 @@ import pytest
 from goodfit.errors import RunError
 from goodfit.reporting.report import write_report
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 SORT_TWICE = """<script>
 const heading = document.querySelectorAll("#case-table thead button")[%d];
 heading.click();
@@ -44,22 +41,6 @@ class Elements(HTMLParser):
     def handle_data(self, data):
         if self._inside and self._inside[-1] not in {"script", "style"}:
             self.text.append(data)
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    """Give a function page -> DOM after the scripts have run; skip where no browser is installed."""
-    found = next((path for name in BROWSERS if (path := shutil.which(name))), None)
-    if found is None:
-        pytest.skip("no Chromium is installed")
-
-    def dump(page, profile):
-        quiet = ("--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run")
-        command = [found, "--headless", "--no-sandbox", "--disable-gpu", *quiet, f"--user-data-dir={profile}"]
-        command += ["--virtual-time-budget=10000", "--dump-dom", page.as_uri()]
-        return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
-
-    return dump
 
 
 def test_page_shows_every_part(finished_run):

@@ -116,6 +116,96 @@ def test_a_killed_run_resumed_is_the_uninterrupted_run(
     same_training(whole, killed)
 
 
+MOMENTS = (
+    "before_train",
+    "before_step",
+    "after_backward",
+    "after_step",
+    "after_validation",
+    "after_epoch",
+    "after_train",
+)
+
+
+class Counting(Hook):
+    """Counts every call, remembers the counts, and is killed at its turn; asks for a validation and for the end."""
+
+    def __init__(self, kill_at: tuple[str, int] | None = None) -> None:
+        self.counts: dict[str, int] = dict.fromkeys(MOMENTS, 0)
+        self.calls = 0
+        self.kill_at = kill_at
+
+    def _called(self, moment: str, context: Context) -> None:
+        if self.kill_at == (moment, context.step):
+            raise Killed
+        if moment not in ("before_train", "after_train"):  # these two belong to a sitting, not to the training
+            self.counts[moment] += 1
+            context.record("counted", sum(self.counts.values()))
+        if moment == "after_step" and context.step == 13:
+            context.validate()
+        if moment == "after_step" and context.step == 21:
+            context.stop("enough")
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"counts": self.counts}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.counts = dict(state["counts"])
+
+
+for _moment in MOMENTS:
+    setattr(Counting, _moment, lambda self, context, name=_moment: self._called(name, context))
+
+
+class Drawing(toy.ToyTask):  # type: ignore[misc,name-defined]
+    """Its loss draws from the global random state, as dropout does."""
+
+    def loss(self, network: torch.nn.Module, batch: Any, step: int) -> Any:
+        losses = super().loss(network, batch, step)
+        return replace(losses, total=losses.total * (1 + 0.1 * torch.rand(())))
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    kills=st.lists(st.tuples(st.sampled_from(MOMENTS), st.integers(0, 25)), min_size=1, max_size=4),
+    period=st.sampled_from([None, 2, 5, 7]),
+    often=st.booleans(),
+    cooldown=st.sampled_from([0.0, 0.25]),
+)
+def test_wherever_a_run_with_hooks_is_killed_nothing_is_lost_or_done_twice(
+    tmp_path_factory: pytest.TempPathFactory,
+    kills: list[tuple[str, int]],
+    period: int | None,
+    often: bool,
+    cooldown: float,
+) -> None:
+    whole, killed = tmp_path_factory.mktemp("whole"), tmp_path_factory.mktemp("killed")
+    control = replace(CONTROL, validate_every=period, cooldown=cooldown)
+    # A checkpoint after every step is also one between a step and its validation.
+    training = TRAINING.model_copy(update={"checkpoint_seconds": 1e-9 if often else 600.0})
+
+    def sit(folder: Path, kill_at: tuple[str, int] | None) -> Counting:
+        hook = Counting(kill_at)
+        Trainer(Drawing(), training, control, RunFolder(folder), hooks=[hook]).train()
+        return hook
+
+    expected = sit(whole, None)
+    for kill_at in kills:
+        try:
+            sit(killed, kill_at)
+        except Killed:
+            continue
+    last = sit(killed, None)
+    assert last.counts == expected.counts
+    same_training(whole, killed)
+    rows = read_rows(killed / "metrics.csv")
+    assert len({row["step"] for row in rows}) == len(rows)
+    assert [event["step"] for event in RunFolder(killed).read_events() if event["phase"] == "done"] == [
+        int(rows[-1]["step"])
+    ]
+    assert rows[-1]["val_dice"], "the end of a run is validated"
+
+
 def same_training(one: Path, other: Path) -> None:
     """Weights, optimizer, curves and transitions of two runs are equal, bit for bit."""
     checkpoints = [load_checkpoint(RunFolder(folder).last) for folder in (one, other)]
@@ -432,6 +522,45 @@ def test_the_time_budget_ends_the_run_with_a_cooldown(tmp_path: Path) -> None:
     assert events[-1]["phase"] == "done"
     assert [event["step"] for event in events[1:]] == [15, 19], "a run whose time is up still cools down"
     assert "time left" in events[1]["reason"]
+
+
+@pytest.mark.parametrize(("period", "at"), [(1000, 7), (1000, 10), (1, 7), (1, 10), (2, 7)])
+def test_an_end_without_a_cooldown_comes_at_once_and_is_validated(tmp_path: Path, period: int, at: int) -> None:
+    control = replace(CONTROL, cooldown=0.0, validate_every=period)
+    _, finished = train(tmp_path, send(signal.SIGTERM, at - 1), control=control)
+    run = RunFolder(tmp_path)
+    rows = read_rows(run.metrics)
+    assert finished
+    assert int(rows[-1]["step"]) == at
+    assert rows[-1]["val_dice"]
+    assert len({row["step"] for row in rows}) == len(rows)
+    assert run.best.is_file()
+    assert run.read_events()[-1]["reason"].endswith("the end, without a cooldown")
+    assert load_checkpoint(run.last).state["progress"]["control"]["phase"] == "done"
+
+
+def test_advice_is_given_once_a_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    class Waiting(toy.ToyTask):  # type: ignore[misc,name-defined]
+        def batches(self, first_step: int, last_step: int) -> Any:
+            for batch in super().batches(first_step, last_step):
+                time.sleep(0.02)
+                yield batch
+
+    Trainer(Waiting(), TRAINING, CONTROL, RunFolder(tmp_path)).train()
+    assert caplog.text.count("Training waits for data") == 1
+
+
+def test_a_column_of_a_hook_can_be_watched(tmp_path: Path) -> None:
+    class Own(Hook):
+        def after_validation(self, context: Context) -> None:
+            context.record("mine", -abs(context.step - 15))
+
+    control = replace(CONTROL, monitor="mine", smoothing=0.0, patience=2, epochs=50)
+    train(tmp_path, control=control, hooks=[Own()])
+    events = RunFolder(tmp_path).read_events()
+    assert [event["step"] for event in events if event["phase"] == "cooldown"] == [25]
+    assert "mine -10.0000 has not risen by 0.001 for 2 epochs (best 0.0000 at 3)" in events[-2]["reason"]
+    assert load_checkpoint(RunFolder(tmp_path).best).state["step"] == 15
 
 
 def test_poly_schedule_and_sgd(tmp_path: Path) -> None:

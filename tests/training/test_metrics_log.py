@@ -60,3 +60,12 @@ def test_damage_is_named(tmp_path: Path) -> None:
     (tmp_path / "metrics.csv").write_text("epoch,step\n1,x\n")
     with pytest.raises(RunError, match="no step number"):
         read_rows(tmp_path / "metrics.csv")
+
+
+def test_the_newest_row_can_be_amended(tmp_path: Path) -> None:
+    log = MetricsLog(tmp_path / "metrics.csv", ["epoch", "step", "val_loss"])
+    log.add({"epoch": 1, "step": 1, "val_loss": 0.5})
+    log.add({"epoch": 2, "step": 2})
+    log.amend({"val_loss": 0.25, "more": "x"})
+    rows = read_rows(tmp_path / "metrics.csv")
+    assert [(row["step"], row["val_loss"], row["more"]) for row in rows] == [("1", "0.5", ""), ("2", "0.25", "x")]

@@ -13,7 +13,7 @@ import torch
 
 from goodfit.training import monitor as module
 from goodfit.training.host_memory import HostMemory
-from goodfit.training.monitor import MACHINE_COLUMNS, Advice, MachineMonitor, advice
+from goodfit.training.monitor import MACHINE_COLUMNS, Advice, Adviser, MachineMonitor, advice
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -196,3 +196,13 @@ def test_advice_on_memory() -> None:
     assert "--workers" not in other.text
     assert "--batch-size" in other.text
     assert [entry.key for entry in advised(share=0.5, used=9.9e9)] == ["data", "memory"]
+
+
+def test_each_advice_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    adviser = Adviser(2, "cpu")
+    full, roomy = {"cpu_percent": 10.0, "memory_bytes": 95.0}, {"cpu_percent": 10.0, "memory_bytes": 5.0}
+    for lap, waiting in ((roomy, 0.0), (roomy, math.nan), (full, 0.1), (full, 0.5), (full, 0.9), (roomy, 0.9)):
+        adviser.look(lap, waiting, 100.0)
+    assert [record.levelname for record in caplog.records] == ["WARNING", "WARNING"]
+    assert "Memory is nearly full" in caplog.records[0].message
+    assert "Training waits for data 50 %" in caplog.records[1].message

@@ -54,6 +54,12 @@ WeightsOption = Annotated[
 ImageSize = Annotated[
     int | None, typer.Option("--image-size", help="Of instances: shorter side of a frame in the network, in pixels.")
 ]
+Detectron2Config = Annotated[
+    str | None,
+    typer.Option(
+        "--detectron2-config", metavar="FILE", help="Of instances: take what a Detectron2 config (.yaml) asks for."
+    ),
+]
 Optimizer = Annotated[str | None, typer.Option("--optimizer", help="adamw (default) or sgd.")]
 LearningRate = Annotated[float | None, typer.Option("--learning-rate", help="Peak learning rate.")]
 Schedule = Annotated[

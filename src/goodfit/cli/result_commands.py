@@ -66,8 +66,12 @@ def predict(
 
 
 def evaluate(
-    predictions: Annotated[Path, typer.Argument(help="Folder of predicted label files.", show_default=False)],
-    references: Annotated[Path, typer.Argument(help="Folder of true label files.", show_default=False)],
+    predictions: Annotated[
+        Path, typer.Argument(help="Folder of predicted label files, or a COCO result file.", show_default=False)
+    ],
+    references: Annotated[
+        Path, typer.Argument(help="Folder of true label files, or the COCO file.", show_default=False)
+    ],
     json_file: Annotated[Path | None, typer.Option("--json", help="Write all scores to this file.")] = None,
     csv_file: Annotated[Path | None, typer.Option("--csv", help="Write a row per case and class.")] = None,
     tolerance: Annotated[float, typer.Option("--tolerance", help="Tolerance of the surface Dice in mm.")] = 1.0,
@@ -76,10 +80,15 @@ def evaluate(
     ] = False,
     verbose: o.Verbose = False,
 ) -> None:
-    """Score any two folders of label files: Dice, IoU, Hausdorff distance, surface Dice, volumes."""
+    """Score any two folders of label files: Dice, IoU, Hausdorff distance, surface Dice, volumes.
+
+    Of two COCO files, results and annotations: average precision.
+    """
+    from goodfit.cli.instance_tables import show_instance_scores
     from goodfit.cli.score_tables import show_scores
     from goodfit.cli.screen import Screen, show_logs
     from goodfit.commands.evaluate import evaluate as run_evaluate
+    from goodfit.tasks.segmentation.scores import Scores
 
     show_logs(verbose)
     with Screen() as screen:
@@ -92,7 +101,10 @@ def evaluate(
             only_predicted=only_predicted,
             observer=screen,
         )
-    show_scores(scores)
+    if isinstance(scores, Scores):
+        show_scores(scores)
+    else:
+        show_instance_scores(scores)
 
 
 def report(

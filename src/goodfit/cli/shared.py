@@ -25,6 +25,7 @@ PLANNING: dict[str, Any] = {
     "backbone": o.Backbone,
     "weights": o.WeightsOption,
     "image_size": o.ImageSize,
+    "detectron2_config": o.Detectron2Config,
     "group_by": o.GroupBy,
     "device": o.Device,
 }

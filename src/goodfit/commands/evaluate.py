@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from goodfit.data.dataset import Dataset
     from goodfit.data.labels import Labels
     from goodfit.data.splits import Split
+    from goodfit.tasks.instances.scores import InstanceScores
     from goodfit.training.run_folder import RunFolder
 
 
@@ -27,12 +28,12 @@ def evaluate(
     tolerance_mm: float = 1.0,
     only_predicted: bool = False,
     observer: Observer | None = None,
-) -> Scores:
-    """Score every reference of a folder against the prediction with the same case name.
+) -> Scores | InstanceScores:
+    """Score every reference of a folder against the prediction with the same case name, or two COCO files.
 
     Args:
-        predictions: folder of predicted label files.
-        references: folder of true label files; classes come from a dataset.json in or above it, else from the values.
+        predictions: folder of predicted label files; or a COCO result file (.json).
+        references: the COCO file of its annotations; or folder of true label files; classes come from a dataset.json in or above it, else from the values.
         json_file: receives all scores.
         csv_file: receives a row per case and class.
         tolerance_mm: of the surface Dice.
@@ -48,6 +49,8 @@ def evaluate(
         raise SettingsError(f"tolerance: {tolerance_mm} mm is no tolerance. Give a positive number.")
     observer.stage("evaluate")
     folder = Path(predictions)
+    if folder.suffix == ".json":
+        return _evaluate_instances(folder, Path(references), json_file, csv_file, observer)
     cases = [stem_of(file.name) for file in list_images(folder)] if only_predicted and folder.is_dir() else None
     scores = evaluate_folders(
         folder, Path(references), cases=cases, tolerance_mm=tolerance_mm, on_progress=observer.advance
@@ -56,6 +59,24 @@ def evaluate(
         save_scores(scores, Path(json_file))
     if csv_file is not None:
         save_scores_csv(scores, Path(csv_file))
+    return scores
+
+
+def _evaluate_instances(
+    results: Path,
+    reference: Path,
+    json_file: str | Path | None,
+    csv_file: str | Path | None,
+    observer: Observer,
+) -> InstanceScores:
+    from goodfit.tasks.instances.evaluation import evaluate_files
+    from goodfit.tasks.instances.scores import save_instance_scores
+
+    if csv_file is not None and json_file is None:
+        raise SettingsError("--csv: for instances give --json FILE; a CSV with a row per frame comes beside it.")
+    scores = evaluate_files(results, reference, on_progress=observer.advance)
+    if json_file is not None:
+        save_instance_scores(scores, Path(json_file))
     return scores
 
 

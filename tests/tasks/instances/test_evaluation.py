@@ -129,13 +129,18 @@ def test_a_video_scores_as_if_it_were_alone(set_):
 
 
 def test_a_long_video_is_scored_by_fifths_in_order_of_time(world):
-    frames = make_frames(world, 60, videos=1)[::-1]
+    frames = [replace(frame, video="v0") for frame in make_frames(world, 60, videos=1)[::-1]]
     guesses = guess(frames)
     group = evaluate_instances(frames, guesses, CATEGORIES, masks=False).groups["v0"]
     assert [part.title for part in group.parts] == [f"frames {12 * at} to {12 * at + 11}" for at in range(5)]
     assert sum(part.instances for part in group.parts) == group.instances
     last = evaluate_instances(frames[:12], guesses[:12], CATEGORIES, masks=False)
     assert group.parts[-1].ap == last.kinds["box"].ap
+
+
+def test_a_large_group_that_is_no_video_has_no_parts(world):
+    frames = make_frames(world, 60, videos=1)
+    assert evaluate_instances(frames, guess(frames), CATEGORIES, masks=False).groups["v0"].parts == []
 
 
 def test_a_group_of_several_videos_is_scored_by_video(world):

@@ -10,7 +10,7 @@ from goodfit.commands.trained import trained_instance_plan
 from goodfit.data.video.endings import is_video
 from goodfit.errors import DatasetError, RunError, SettingsError
 from goodfit.planning.instances.plan import load_instance_plan
-from goodfit.tasks.instances.evaluation import evaluate_instances, write_results
+from goodfit.tasks.instances.evaluation import evaluate_instances, write_reference, write_results
 from goodfit.tasks.instances.inference import detect, detect_resized
 from goodfit.tasks.instances.network import build_detector
 from goodfit.tasks.instances.scores import save_instance_scores
@@ -73,6 +73,7 @@ def predict_test_frames(prepared: PreparedInstances, store: FrameStore, observer
         found += detect_resized(network, images, shapes, plan, device)
         observer.advance(min(first + plan.batch_size, len(frames)), len(frames))
     write_results(run.predictions / "test.json", frames, found, prepared.dataset)
+    write_reference(run.predictions / "test_reference.json", frames, prepared.dataset)
     observer.stage("evaluate")
     scores = evaluate_instances(
         frames,

@@ -19,6 +19,7 @@ from goodfit.data.splits import Split, save_split
 from goodfit.data.wording import counted
 from goodfit.errors import DatasetError, PlanError
 from goodfit.files import read_json, write_json
+from goodfit.interop.detectron2.config import translate_config
 from goodfit.planning.instances.fingerprint import InstanceFingerprint, measure_instances
 from goodfit.planning.instances.plan import InstancePlan, load_instance_plan, save_instance_plan
 from goodfit.planning.instances.planner import make_instance_plan
@@ -28,8 +29,9 @@ from goodfit.tasks.instances.losses import loss_parts
 from goodfit.training.device import choose_device, choose_precision
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    from goodfit.interop.detectron2.config import Translation
     from goodfit.observer import Observer
     from goodfit.training.run_folder import RunFolder
 
@@ -62,6 +64,18 @@ class InstanceTarget:
     cache: Path
     fresh: bool
     split: Split | None = None
+    notes: Sequence[str] = ()
+    """To be said when the run is begun."""
+
+
+def said_of(translation: Translation, dataset: InstanceDataset) -> list[str]:
+    """Say what became of each key of a Detectron2 config."""
+    lines = [f"Detectron2 config: {key} = {value}: {place}" for key, value, place in translation.honoured]
+    lines += [
+        f"warning: Detectron2 config: {key} = {value} has no effect: {why}" for key, value, why in translation.ignored
+    ]
+    mismatch = translation.mismatch(dataset.categories)
+    return [*lines, *([f"warning: {mismatch}"] if mismatch else [])]
 
 
 def aim_at_instances(
@@ -79,8 +93,14 @@ def aim_at_instances(
     """
     built = build_settings(dict(explicit))
     opened = open_instances(Path(dataset), group_by=built.data.group_by)
+    notes: list[str] = []
+    if built.data.detectron2_config is not None:
+        translation = translate_config(Path(built.data.detectron2_config))
+        notes = said_of(translation, opened)
+        explicit = {**translation.settings, **explicit}
+        built = build_settings(dict(explicit))
     folder = choose_run(opened, None if run is None else Path(run), explicit, fresh=fresh)
-    return InstanceTarget(opened, dict(explicit), built, folder, cache_folder(opened, folder.path), fresh, split)
+    return InstanceTarget(opened, dict(explicit), built, folder, cache_folder(opened, folder.path), fresh, split, notes)
 
 
 def prepare_instances(target: InstanceTarget, observer: Observer) -> PreparedInstances:
@@ -110,8 +130,8 @@ def prepare_instances(target: InstanceTarget, observer: Observer) -> PreparedIns
         else:
             refuse_edits(run, plan, split)
         return PreparedInstances(dataset, settings, run, target.cache, plan, split, fingerprint)
-    for problem in result.problems:
-        observer.note(sentence(problem))
+    for line in [*target.notes, *map(sentence, result.problems)]:
+        observer.note(line)
     split = target.split or make_instance_split(
         dataset,
         seed=target.settings.data.split_seed,

@@ -80,3 +80,15 @@ def fit_instances_to_time(plan: InstancePlan, step_seconds: float, seconds_left:
             )
         }
     )
+
+
+def with_hours(plan: InstancePlan, step_seconds: float) -> InstancePlan:
+    """Give the plan with the time that its whole budget takes on this machine, in words."""
+    steps, per_step = plan.budget.epochs * plan.budget.steps_per_epoch, step_seconds * OVERHEAD
+    said = (
+        f"{steps:,} steps of {per_step:.2f} s (measured here, validation included) take {describe_seconds(steps * per_step)} "
+        "at most; patience usually ends a training before"
+    )
+    return plan.model_copy(
+        update={"budget": plan.budget.model_copy(update={"reasons": {**plan.budget.reasons, "hours": said}})}
+    )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from goodfit.commands.extensions import Extensions, find_extensions
 from goodfit.commands.instances.predict import predict_test_frames
 from goodfit.commands.instances.prepare import PreparedInstances, aim_at_instances, prepare_instances
-from goodfit.commands.instances.time_budget import fit_instances_to_time, time_instance_step
+from goodfit.commands.instances.time_budget import fit_instances_to_time, time_instance_step, with_hours
 from goodfit.commands.report import report
 from goodfit.commands.train import Clock, TrainResult, default_workers, fit_task
 from goodfit.observer import Observer
@@ -107,14 +107,16 @@ def make_task(
 def _measured(
     prepared: PreparedInstances, store: FrameStore, clock: Clock, extensions: Extensions, observer: Observer
 ) -> PreparedInstances:
-    """Fit the epochs to the time budget, once, before the first step."""
+    """Time real steps, once, before the first one: for the hours, and to fit the epochs to a time budget."""
     run, plan = prepared.run, prepared.plan
-    if clock.limit is None or run.read_record().get("measured"):
+    if run.read_record().get("measured"):
         return prepared
     observer.stage("measure this machine")
     seconds = time_instance_step(lambda: make_task(prepared, store, extensions, pretrained=False), plan)
-    left = (1 - RESERVE_SHARE) * clock.limit - clock.elapsed()
-    plan = fit_instances_to_time(plan, seconds, left)
+    if clock.limit is None:
+        plan = with_hours(plan, seconds)
+    else:
+        plan = fit_instances_to_time(plan, seconds, (1 - RESERVE_SHARE) * clock.limit - clock.elapsed())
     save_instance_plan(plan, run.plan)
     run.update_record(measured=True)
     return PreparedInstances(
@@ -149,5 +151,5 @@ def describe(prepared: PreparedInstances) -> list[str]:
         f"batch {plan.batch_size} x {budget.steps_per_epoch} steps x {about} {max(1, steps // budget.steps_per_epoch)} "
         f"epochs = {steps:,} steps, {samples:,} samples, {samples / max(1, frames):,.0f} passes over {frames} training "
         "frames",
-        *(budget.reasons[name] for name in ("time",) if name in budget.reasons),
+        *(budget.reasons[name] for name in ("time", "hours") if name in budget.reasons),
     ]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _STEP_LENGTH = 0.36
 """Way of one step as a share of the body height."""
 
-_SWING = 26.0
+_SWING = 21.0
 """Largest angle of a walking leg, degrees."""
 
 

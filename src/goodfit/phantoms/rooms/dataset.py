@@ -41,7 +41,7 @@ def make_video(seed: int, video: int, frames: int) -> Iterator[Picture]:
 
 def write_rooms(
     folder: Path,
-    videos: int = 8,
+    videos: int = 10,
     seed: int = 0,
     *,
     frames: int = 80,

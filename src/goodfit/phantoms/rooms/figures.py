@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from goodfit.phantoms.rooms.canvas import Canvas, Colour, Point
 
-HEAD, TORSO, THIGH, SHIN, UPPER_ARM, FOREARM = 0.075, 0.29, 0.245, 0.235, 0.165, 0.15
+HEAD, TORSO, THIGH, SHIN, UPPER_ARM, FOREARM = 0.085, 0.28, 0.235, 0.225, 0.16, 0.14
 """Radius of the head and lengths of the limbs, as shares of the body height."""
 
 SKIN: tuple[Colour, ...] = ((241, 200, 170), (224, 172, 135), (186, 132, 96), (130, 88, 62), (92, 62, 46))
@@ -78,7 +78,7 @@ def draw_look(random: np.random.Generator) -> Look:
     hair = HAIR[int(random.integers(len(HAIR)))]
     return Look(
         height=float(random.uniform(0.86, 1.1)),
-        build=float(random.uniform(0.88, 1.25)),
+        build=float(random.uniform(0.92, 1.2)),
         skin=Paint(skin, rim=0.22),
         hair=Paint(hair, rim=0.15),
         shirt=draw_cloth(random),
@@ -145,25 +145,25 @@ def paint_figure(
     def arm(side: int) -> None:
         root = _along(_along(neck, across, side * half_shoulder), up, -0.035 * size)
         swing = posture.arms - side * 0.8 * stride
-        hand = limb(root, (UPPER_ARM, FOREARM), (swing, swing + posture.forearms), (0.036, 0.03), look.shirt, look.skin)
-        canvas.ellipse(hand, (0.027 * broad, 0.027 * broad), look.skin, instance)
+        hand = limb(root, (UPPER_ARM, FOREARM), (swing, swing + posture.forearms), (0.046, 0.039), look.shirt, look.skin)
+        canvas.ellipse(hand, (0.034 * broad, 0.034 * broad), look.skin, instance)
 
     def leg(side: int) -> None:
         root = _along(hip, across, side * half_hip)
         swing = side * stride
         bend = posture.shins - max(0.0, -swing) * 0.5 + swing * 0.6
         foot_end = limb(
-            root, (THIGH, SHIN), (posture.thighs + swing, bend), (0.058, 0.042), look.trousers, look.trousers
+            root, (THIGH, SHIN), (posture.thighs + swing, bend), (0.07, 0.054), look.trousers, look.trousers
         )
         toe = _hang(foot_end, 0.05 * size, bend + 80, facing)
-        canvas.capsule(foot_end, toe, (0.03 * broad, 0.024 * broad), look.shoes, instance)
+        canvas.capsule(foot_end, toe, (0.038 * broad, 0.03 * broad), look.shoes, instance)
 
     arm(-1)
     leg(-1)
     leg(1)
-    wide = (0.055 + 0.045 * posture.front) * broad
+    wide = (0.068 + 0.042 * posture.front) * broad
     canvas.capsule(hip, _along(neck, up, -0.06 * size), (wide * 0.9, wide * 1.12), look.shirt, instance)
-    canvas.capsule(neck, head, (0.034 * broad, 0.034 * broad), look.skin, instance)
+    canvas.capsule(neck, head, (0.042 * broad, 0.042 * broad), look.skin, instance)
     if look.long_hair:
         behind = _along(head, across, -facing * (1 - posture.front) * 0.04 * size)
         canvas.capsule(behind, _along(behind, up, -0.1 * size), (HEAD * size, HEAD * 0.85 * size), look.hair, instance)

@@ -8,9 +8,9 @@ WIDTH, HEIGHT = 256, 192
 
 def floor_at(depth: float) -> float:
     """Row of the floor at a depth: 0 at the back wall, 1 close to the camera."""
-    return 124 + 60 * depth
+    return 128 + 58 * depth
 
 
 def size_at(depth: float) -> float:
     """Height in pixels of a body of height 1 at a depth."""
-    return 74 + 34 * depth
+    return 84 + 32 * depth

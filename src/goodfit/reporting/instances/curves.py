@@ -18,7 +18,7 @@ _BESIDE = {"val_ap50": "AP50", "val_box_ap": "AP of boxes"}
 _NAMED_CATEGORIES = 10  # more than these get no legend entry
 _WRITTEN_CATEGORIES = 12  # more than these get no numbers in the cells of the confusion matrix
 _RECALLS = [round(at / 100, 2) for at in range(101)]
-_CELL, _MARGIN, _LEAST_HEIGHT = 34, 120, 330
+_CELL, _MARGIN = (90, 40), (220, 120)
 
 
 def ap_figure(rows: Sequence[Mapping[str, str]]) -> Figure:
@@ -73,8 +73,8 @@ def confusion_figure(confusion: Confusion) -> Figure:
         "xgap": 2,
         "ygap": 2,
         "showscale": False,
-        # From transparent, so that the cells fit light and dark ground.
-        "colorscale": [[0, "rgba(61,127,217,0.05)"], [1, "rgba(61,127,217,0.75)"]],
+        # Opaque: plotly chooses the colour of the numbers by that of their cells.
+        "colorscale": [[0, "#eef3fb"], [1, "#3d7fd9"]],
         "hovertemplate": "%{y} taken for %{x}: %{text}, %{z:.0%} of the row<extra></extra>",
         **written,
     }
@@ -85,6 +85,7 @@ def confusion_figure(confusion: Confusion) -> Figure:
     return {"data": [trace], "layout": drawn}
 
 
-def confusion_height(confusion: Confusion) -> int:
-    """Pixels that the plot needs."""
-    return max(_LEAST_HEIGHT, _MARGIN + _CELL * len(confusion.names))
+def confusion_size(confusion: Confusion) -> tuple[int, int]:
+    """Width and height that suit the plot, in pixels; a narrower page shrinks the cells."""
+    width, height = (margin + cell * len(confusion.names) for margin, cell in zip(_MARGIN, _CELL, strict=True))
+    return width, height

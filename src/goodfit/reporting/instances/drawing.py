@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from goodfit.data.instances.masks import decode_mask
 from goodfit.data.instances.model import Instance
-from goodfit.reporting.colours import MARK, class_colours
+from goodfit.reporting.colours import class_colours
 from goodfit.tasks.instances.matching import match_frame
 
 if TYPE_CHECKING:
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 LONGER_SIDE = 480
 """Pixels of the longer side of a picture in the page."""
-REFERENCE = "#ffffff"
+FOUND, MISSED = "#ffffff", "#ff2550"
+"""Outlines of the reference; style.css has the same for the legend."""
 _FILL = 0.45
 _QUALITY = 82
 _TEXT = 11
@@ -74,7 +75,7 @@ def draw_frame(
     ]
     found = {pair.instance for pair in match.found}
     for place, mask in sorted(true, key=lambda entry: entry[0] not in found):
-        _outline(pixels, mask, _rgb(REFERENCE if place in found else MARK))
+        _outline(pixels, mask, _rgb(FOUND if place in found else MISSED))
     picture = Image.fromarray(pixels.astype(np.uint8))
     draw = ImageDraw.Draw(picture)
     font = ImageFont.load_default(_TEXT)
@@ -118,9 +119,9 @@ def _resized(mask: Mask, size: tuple[int, int]) -> Mask:
 
 
 def _outline(pixels: npt.NDArray[np.float32], mask: Mask, colour: tuple[int, int, int]) -> None:
-    """Draw the border within the mask, and a dark line around it that shows on bright ground."""
+    """Draw the border within the mask, two pixels wide, and a dark line around it that shows on bright ground."""
     pixels[_grown(mask) & ~mask] = _HALO
-    pixels[mask & _grown(~mask, edge=True)] = colour
+    pixels[mask & _grown(_grown(~mask, edge=True), edge=True)] = colour
 
 
 def _grown(mask: Mask, *, edge: bool = False) -> Mask:

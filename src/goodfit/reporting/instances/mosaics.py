@@ -72,7 +72,8 @@ class Mosaics:
 def choose_frames(scores: InstanceScores) -> dict[str, list[FrameScores]]:
     """Pick the worst, some median and the best frames by quality, none twice and no close neighbours."""
     ranked = scores.ranked()
-    middle = sorted(ranked, key=lambda frame: abs(ranked.index(frame) - (len(ranked) - 1) / 2)) if ranked else []
+    places = sorted(range(len(ranked)), key=lambda place: abs(place - (len(ranked) - 1) / 2))
+    middle = [ranked[place] for place in places]
     chosen: dict[str, list[FrameScores]] = {}
     taken: set[str] = set()
     for rank, order in (("worst", ranked), ("best", ranked[::-1]), ("median", middle)):
@@ -100,10 +101,9 @@ def draw_mosaics(content: InstanceContent) -> Mosaics:
     for rank, ranked in chosen.items():
         drawn = []
         for one in ranked:
-            quality = "–" if not one.instances and not one.false else f"{one.quality:.2f}"
-            caption = f"quality {quality}: {one.what}"
+            caption = f"Quality {one.quality:.2f}: {one.what}"
             try:
-                image = _pixels(frames[one.name], store)
+                image = frame_pixels(frames[one.name], store)
             except GoodfitError as error:
                 drawn.append(Tile(one.name, caption, "", 0, 0, str(error)))
                 continue
@@ -133,8 +133,12 @@ def _store(content: InstanceContent) -> FrameStore | None:
     return FrameStore(Path(place)) if isinstance(place, str) and Path(place).is_dir() else None
 
 
-def _pixels(frame: Frame, store: FrameStore | None) -> npt.NDArray[np.uint8]:
-    """Read a frame as it was preprocessed, else from its image or video."""
+def frame_pixels(frame: Frame, store: FrameStore | None) -> npt.NDArray[np.uint8]:
+    """Read a frame (H, W, 3) as it was preprocessed, else from its image or video.
+
+    Raises:
+        GoodfitError: it cannot be read there either.
+    """
     if store is not None:
         try:
             return store.get(frame.name)

@@ -10,7 +10,7 @@ from goodfit.reporting.instances.content import read_instance_content
 from goodfit.reporting.instances.curves import (
     ap_figure,
     confusion_figure,
-    confusion_height,
+    confusion_size,
     precision_recall_figure,
 )
 from goodfit.reporting.instances.mosaics import draw_mosaics
@@ -48,7 +48,7 @@ def render_instances(run: Path) -> str:
         scores=scores,
         group_table=None if scores is None or not scores.groups else tables.group_table(scores),
         part_table=None if scores is None else tables.part_table(scores),
-        confusion_height=0 if scores is None else confusion_height(scores.confusion),
+        confusion_size=(0, 0) if scores is None else confusion_size(scores.confusion),
         mosaics=draw_mosaics(content),
         colours={} if plan is None else class_colours(plan.data.categories),
     )

@@ -203,8 +203,8 @@ class _Evaluation:
             videos.setdefault(self.frames[place].video, []).append(place)
         if len(videos) > 1:
             return sorted(videos.items())
-        if len(places) < LONG_VIDEO:
-            return []
+        if "" in videos or len(places) < LONG_VIDEO:
+            return []  # a group that is no video has no order in time
         ordered = sorted(places, key=lambda place: (self.frames[place].number, self.frames[place].name))
         stretches = [[int(place) for place in part] for part in np.array_split(np.array(ordered), STRETCHES)]
         return [(f"frames {self.frames[part[0]].number} to {self.frames[part[-1]].number}", part) for part in stretches]

@@ -174,7 +174,7 @@ def ranges(times: Sequence[float], flags: Sequence[bool] | npt.NDArray[np.bool_]
     Args:
         times: of all frames looked at, in seconds, ascending.
         flags: one for each.
-        join: stretches that are less than this apart, in seconds, become one.
+        join: stretches that are at most this far apart, in seconds, become one.
     """
     assert len(times) == len(flags), "one flag for each frame"
     steps = [later - earlier for earlier, later in pairwise(times)]
@@ -183,7 +183,7 @@ def ranges(times: Sequence[float], flags: Sequence[bool] | npt.NDArray[np.bool_]
     for place in (int(place) for place in np.flatnonzero(np.asarray(flags, dtype=np.bool_))):
         start = times[place]
         end = times[place + 1] if place + 1 < len(times) else start + last_step
-        if found and start - found[-1].end < join:
+        if found and start - found[-1].end <= join:
             found[-1] = TimeRange(found[-1].start, end, found[-1].frames + 1)
         else:
             found.append(TimeRange(start, end, 1))
@@ -234,12 +234,14 @@ def watching(backbone: nn.Module, take: Callable[[npt.NDArray[np.float32]], None
 
 def _whitening(features: npt.NDArray[np.floating]) -> tuple[Vectors, Vectors, float]:
     values = np.asarray(features, np.float64)
-    mean = values.mean(0)
-    covariance, share = ledoit_wolf(values - mean)
-    # Features that never vary would make distances infinite; a millionth of the mean variance counts as none.
-    floor = 1e-6 * float(np.trace(covariance)) / len(mean) + 1e-12
+    mean, scale = values.mean(0), values.std(0)
+    # Shrinkage mixes the features' variances, so they are brought to one scale. What never varied counts as noise of a
+    # thousandth of the others, or distances would be infinite.
+    scale = np.maximum(scale, 1e-3 * float(scale.mean()) + 1e-9)
+    covariance, share = ledoit_wolf((values - mean) / scale)
     roots, axes = np.linalg.eigh(covariance)
-    return mean, (axes / np.sqrt(np.maximum(roots, floor))) @ axes.T, share
+    whitening = (axes / np.sqrt(np.maximum(roots, 1e-6))) @ axes.T
+    return mean, whitening / scale[:, None], share
 
 
 def _distances(features: npt.NDArray[np.floating], mean: Vectors, whitening: Vectors) -> Vectors:

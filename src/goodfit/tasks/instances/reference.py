@@ -107,8 +107,8 @@ def _image(
     size = _size(image, file)
     instances, boxes, areas = [], [], []
     for entry in image.annotations:
-        number = numbers.get(str(entry.get("category_id")))
-        one = None if number is None else make_instance(entry, number, size, None, note)
+        category = numbers.get(str(entry.get("category_id")))
+        one = None if category is None else make_instance(entry, category, size, None, note)
         if one is None:
             continue
         used = one.segmentation if has_masks else None
@@ -118,9 +118,10 @@ def _image(
         instances.append(one)
         boxes.append(given if _is_box(given) else [x0, y0, x1 - x0, y1 - y0])
         areas.append(float(area) if _is_number(area) else one.area)
-    group, number_there = _place_in_video(image.fields, file, image.label, place)
+    group, video, at = _in_video(image.fields, file)
     source = ImageSource(file.file.base / image.label)
-    frame = Frame(image.label, group, number_there, None, *size, source, tuple(instances))
+    number = place if at is None else at
+    frame = Frame(image.label, group or image.label, number, None, *size, source, tuple(instances), video)
     return ReferenceImage(frame, boxes, areas)
 
 
@@ -131,12 +132,17 @@ def _size(image: RawImage, file: RawFile) -> tuple[int, int]:
     return int(image.fields["height"]), int(image.fields["width"])
 
 
-def _place_in_video(fields: Mapping[str, Any], file: RawFile, name: str, place: int) -> tuple[str, int]:
-    told = next((fields[key] for key in (*COARSER_FIELDS, *VIDEO_FIELDS) if fields.get(key) not in (None, "")), name)
-    video = file.videos.get(str(told), {})
-    group = video.get("name") or video.get("file_name") or told
-    number = next((fields[key] for key in NUMBER_FIELDS if _is_number(fields.get(key))), place)
-    return str(group), int(number)
+def _in_video(fields: Mapping[str, Any], file: RawFile) -> tuple[str, str, int | None]:
+    """Group and video ("" where none is named) and number in the video, as far as an image tells them."""
+    video = _first(fields, VIDEO_FIELDS)
+    entry = file.videos.get(video, {})
+    video = str(entry.get("name") or entry.get("file_name") or video)
+    number = next((int(fields[key]) for key in NUMBER_FIELDS if _is_number(fields.get(key))), None)
+    return _first(fields, COARSER_FIELDS) or video, video, number
+
+
+def _first(fields: Mapping[str, Any], keys: tuple[str, ...]) -> str:
+    return next((str(fields[key]) for key in keys if fields.get(key) not in (None, "")), "")
 
 
 def _is_number(value: object) -> TypeGuard[float]:

@@ -1,0 +1,181 @@
+from __future__ import annotations
+
+import csv
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from goodfit.data.video.decode import iterate_frames
+from goodfit.data.video.write import VideoWriter
+from goodfit.errors import RunError
+from goodfit.phantoms.rooms.dataset import make_video
+from goodfit.tasks.instances.novelty import (
+    COLUMNS,
+    NoveltyModel,
+    TimeRange,
+    ledoit_wolf,
+    pooled,
+    ranges,
+    watching,
+    write_frame_table,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def correlated(count: int, size: int = 12, seed: int = 0) -> np.ndarray:
+    random = np.random.default_rng(seed)
+    mixing = np.random.default_rng(99).normal(size=(size, size)) * np.geomspace(5, 0.05, size)[:, None]
+    return random.normal(size=(count, size)) @ mixing + 3
+
+
+@pytest.mark.parametrize(("count", "size"), [(8, 12), (60, 12), (2000, 5)])
+def test_shrinkage_is_that_of_scikit_learn(count: int, size: int) -> None:
+    covariance = pytest.importorskip("sklearn.covariance")
+    features = correlated(count, size)
+    ours, share = ledoit_wolf(features - features.mean(0))
+    theirs = covariance.LedoitWolf().fit(features)
+    assert share == pytest.approx(theirs.shrinkage_, rel=1e-6)
+    assert ours == pytest.approx(theirs.covariance_, rel=1e-6)
+
+
+def test_shrinkage_falls_with_the_number_of_frames() -> None:
+    shares = [ledoit_wolf(correlated(count) - 3)[1] for count in (6, 60, 6000)]
+    assert 1 >= shares[0] > shares[1] > shares[2] > 0
+
+
+def test_ordinary_frames_are_about_one_away_and_the_wanted_share_is_flagged() -> None:
+    model = NoveltyModel.fit(correlated(800), correlated(800, seed=1), quantile=0.95)
+    distances = model.distance(correlated(4000, seed=2))
+    assert 0.7 < np.sqrt(np.mean(distances**2)) < 1.15
+    assert model.unusual(distances).mean() == pytest.approx(0.05, abs=0.025)
+    assert (model.quantile, model.held_out) == (0.95, 800)
+
+
+def test_directions_that_hardly_vary_count_most() -> None:
+    features = np.random.default_rng(0).normal(size=(500, 2)) * (10, 0.1)
+    model = NoveltyModel.fit(features, features)
+    wide, narrow = model.distance(features.mean(0) + np.array([[5.0, 0], [0, 5.0]]))
+    assert narrow > 20 * wide
+
+
+def test_fewer_frames_than_features_and_constant_features() -> None:
+    features = np.concatenate([correlated(20, 50), np.full((20, 3), 7.0)], 1)
+    model = NoveltyModel.fit(features)
+    assert np.isfinite(model.distance(features)).all()
+    assert model.distance(features + 100).min() > model.threshold
+    constant = NoveltyModel.fit(np.full((6, 4), 2.0))
+    assert constant.distance(np.full((1, 4), 2.0)) == pytest.approx([0])
+
+
+def test_without_held_out_frames_the_threshold_is_not_that_of_known_ones() -> None:
+    features = correlated(40, 30)
+    model = NoveltyModel.fit(features, quantile=0.9)
+    assert model.threshold > np.quantile(model.distance(features), 0.9)
+    assert model.held_out == 40
+
+
+def test_model_is_the_same_after_saving(tmp_path: Path) -> None:
+    model = NoveltyModel.fit(correlated(50))
+    model.save(tmp_path / "novelty.safetensors")
+    again = NoveltyModel.load(tmp_path / "novelty.safetensors")
+    features = correlated(20, seed=4)
+    assert np.array_equal(model.distance(features), again.distance(features))
+    for name in ("threshold", "quantile", "held_out", "shrinkage"):
+        assert getattr(again, name) == getattr(model, name)
+
+
+def test_other_files_are_refused(tmp_path: Path) -> None:
+    from safetensors.numpy import save_file
+
+    with pytest.raises(RunError, match="no such file"):
+        NoveltyModel.load(tmp_path / "none.safetensors")
+    save_file({"mean": np.zeros(3)}, tmp_path / "other.safetensors")
+    with pytest.raises(RunError, match="no novelty model"):
+        NoveltyModel.load(tmp_path / "other.safetensors")
+    (tmp_path / "broken.safetensors").write_bytes(b"nothing of the kind")
+    with pytest.raises(RunError, match="damaged"):
+        NoveltyModel.load(tmp_path / "broken.safetensors")
+
+
+def test_ranges_join_what_is_close() -> None:
+    times = [number / 2 for number in range(12)]
+    flags = [False, True, True, False, True, False, False, False, False, False, False, True]
+    assert ranges(times, flags, join=0.6) == [TimeRange(0.5, 2.5, 3), TimeRange(5.5, 6.0, 1)]
+    assert ranges(times, flags, join=0) == [TimeRange(0.5, 1.5, 2), TimeRange(2.0, 2.5, 1), TimeRange(5.5, 6.0, 1)]
+    assert ranges([], []) == []
+    assert ranges([3.0], [True]) == [TimeRange(3.0, 3.0, 1)]
+
+
+@given(st.lists(st.booleans(), max_size=60), st.floats(0, 5))
+def test_ranges_hold_exactly_the_flagged_frames(flags: list[bool], join: float) -> None:
+    times = [0.4 * number for number in range(len(flags))]
+    found = ranges(times, flags, join)
+    assert sum(one.frames for one in found) == sum(flags)
+    for time, flag in zip(times, flags, strict=True):
+        if flag:
+            assert sum(one.start <= time <= one.end for one in found) >= 1
+    assert all(later.start - earlier.end > join for earlier, later in pairwise(found))
+
+
+def test_frame_table_has_a_row_for_each_frame(tmp_path: Path) -> None:
+    file = tmp_path / "frames.csv"
+    write_frame_table(file, [0, 5], [0, 0.2], [2, 0], np.array([0.9, 7.5]), np.array([False, True]))
+    with file.open(newline="") as stream:
+        rows = list(csv.reader(stream))
+    assert rows == [list(COLUMNS), ["0", "0.000000", "2", "0.9000", "0"], ["5", "0.200000", "0", "7.5000", "1"]]
+
+
+def test_features_are_the_means_of_the_levels() -> None:
+    levels = {"0": torch.rand(2, 3, 8, 8), "1": torch.rand(2, 3, 4, 4), "pool": torch.rand(2, 3, 2, 2)}
+    features = pooled(levels)
+    assert features.shape == (2, 6)
+    assert features[1, 4] == pytest.approx(float(levels["1"][1, 1].mean()), abs=1e-6)
+
+
+def test_features_are_taken_while_watching_only() -> None:
+    class Backbone(torch.nn.Module):
+        def forward(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
+            return {"0": images}
+
+    backbone, taken = Backbone(), []
+    with watching(backbone, taken.append):
+        backbone(torch.ones(2, 3, 4, 4, requires_grad=True))
+    backbone(torch.ones(2, 3, 4, 4))
+    assert [features.tolist() for features in taken] == [[[1.0] * 3] * 2]
+
+
+def colours(image: np.ndarray) -> np.ndarray:
+    """Stand-in for the backbone: means and spreads of the colours in a grid of 3 x 4 places."""
+    cells = image[:192, :256].reshape(3, 64, 4, 64, 3).astype(float)
+    return np.concatenate([cells.mean((1, 3)).ravel(), cells.std((1, 3)).ravel()])
+
+
+def test_frames_of_another_place_are_found_in_a_video(tmp_path: Path) -> None:
+    """The second half of a known room's video, with frames of another room and of noise cut in."""
+    known = [picture.image for picture in make_video(1, 0, 80)]
+    other = [picture.image for picture in make_video(2, 5, 6)]
+    noise = list(np.random.default_rng(0).integers(0, 255, (3, 192, 256, 3), dtype=np.uint8))
+
+    def features_of(name: str, images: list[np.ndarray]) -> np.ndarray:
+        with VideoWriter(tmp_path / name, 256, 192, fps=8) as writer:
+            for image in images:
+                writer.add(image)
+        return np.array([colours(image) for _, _, image in iterate_frames(tmp_path / name)])
+
+    ordinary = features_of("known.mp4", known)
+    model = NoveltyModel.fit(ordinary[::4], ordinary[2::4])
+    features = features_of("cut.mp4", [*known[41:61:2], *other, *known[61::2], *noise])
+    times, flags = [number / 8 for number in range(29)], model.unusual(model.distance(features))
+    foreign = np.array([10 <= number < 16 or number >= 26 for number in range(29)])
+    assert flags[foreign].all()
+    assert flags[~foreign].sum() <= 2
+    found = ranges(times, flags, join=0.3)
+    assert any(one.start == pytest.approx(1.25, abs=0.2) and one.end == pytest.approx(2.0, abs=0.2) for one in found)
+    assert found[-1].end == pytest.approx(29 / 8, abs=0.01)
