@@ -32,8 +32,9 @@ def evaluate(
     """Score every reference of a folder against the prediction with the same case name, or two COCO files.
 
     Args:
-        predictions: folder of predicted label files; or a COCO result file (.json).
-        references: the COCO file of its annotations; or folder of true label files; classes come from a dataset.json in or above it, else from the values.
+        predictions: folder of predicted label files, or a COCO result file (.json).
+        references: folder of true label files, whose classes come from a dataset.json in or above it, else from the
+            values; or the COCO file of the annotations.
         json_file: receives all scores.
         csv_file: receives a row per case and class.
         tolerance_mm: of the surface Dice.
