@@ -30,6 +30,7 @@ WISHES: dict[str, Any] = {
     "backbone": "resnet50",
     "weights": "none",
     "image_size": 256,
+    "detectron2_config": "old.yaml",
     "optimizer": "sgd",
     "learning_rate": 0.01,
     "schedule": "poly",
@@ -229,6 +230,7 @@ def test_a_good_dataset_is_told_what_comes_next(monkeypatch: pytest.MonkeyPatch)
 def test_every_option_of_predict_reaches_the_function(monkeypatch: pytest.MonkeyPatch) -> None:
     predict = Command(monkeypatch, "predict", [Path("out/a.nii.gz")])
     typed = ["--checkpoint", "last", "--tta", "--step-size", "0.25", "--probabilities", "--continue", "--device", "cpu"]
+    typed += ["--stride", "3"]
     assert "1 files in out. Next: goodfit evaluate out" in run("predict", "run", "in", "out", *typed)
     assert asked(predict) == {
         "run": Path("run"),
@@ -239,6 +241,7 @@ def test_every_option_of_predict_reaches_the_function(monkeypatch: pytest.Monkey
         "step_size": 0.25,
         "probabilities": True,
         "continue_": True,
+        "stride": 3,
         "device": "cpu",
     }
 
@@ -276,7 +279,7 @@ def test_report_and_demo_reach_their_functions(monkeypatch: pytest.MonkeyPatch) 
     assert asked(report) == {"run": Path("run")}
     demo = Command(monkeypatch, "demo", FINISHED)
     assert "report: runs/one/report.html" in run("demo", "d", "--time", "90s", "--seed", "3", "--fresh")
-    assert asked(demo) == {"folder": Path("d"), "time": "90s", "seed": 3, "fresh": True}
+    assert asked(demo) == {"folder": Path("d"), "task": "segmentation", "time": "90s", "seed": 3, "fresh": True}
 
 
 def test_the_version_is_shown() -> None:

@@ -23,7 +23,7 @@ def check(
     """
     from goodfit.cli.screen import Screen, console, show_logs, show_table
     from goodfit.commands.inspect import check as run_check
-    from goodfit.data.checks import CheckResult
+    from goodfit.data.instances.checks import InstanceCheck
     from goodfit.data.wording import counted
 
     show_logs(verbose)
@@ -37,9 +37,8 @@ def check(
         )
     if not result.ok:
         raise typer.Exit(1)
-    checked = result.cases_checked if isinstance(result, CheckResult) else result.frames_checked
-    kind = "cases" if isinstance(result, CheckResult) else "frames"
-    console.print(f"{checked} {kind} checked, no errors. Next: goodfit train {dataset}", soft_wrap=True)
+    said = f"{result.frames_checked} frames" if isinstance(result, InstanceCheck) else f"{result.cases_checked} cases"
+    console.print(f"{said} checked, no errors. Next: goodfit train {dataset}", soft_wrap=True)
 
 
 @with_settings(PLANNING)

@@ -43,6 +43,7 @@ def predict(
     """
     from goodfit.cli.screen import Screen, console, show_logs
     from goodfit.commands.predict import predict as run_predict
+    from goodfit.data.video.endings import is_video
 
     show_logs(verbose)
     with Screen() as screen:
@@ -59,7 +60,7 @@ def predict(
             device=device,
             observer=screen,
         )
-    if output.is_dir():
+    if not is_video(output):
         console.print(f"{len(written)} files in {output}. Next: goodfit evaluate {output} REFERENCES", soft_wrap=True)
     else:
         console.print("written: " + ", ".join(str(file) for file in written), soft_wrap=True)
@@ -88,7 +89,7 @@ def evaluate(
     from goodfit.cli.score_tables import show_scores
     from goodfit.cli.screen import Screen, show_logs
     from goodfit.commands.evaluate import evaluate as run_evaluate
-    from goodfit.tasks.segmentation.scores import Scores
+    from goodfit.tasks.instances.scores import InstanceScores
 
     show_logs(verbose)
     with Screen() as screen:
@@ -101,10 +102,10 @@ def evaluate(
             only_predicted=only_predicted,
             observer=screen,
         )
-    if isinstance(scores, Scores):
-        show_scores(scores)
-    else:
+    if isinstance(scores, InstanceScores):
         show_instance_scores(scores)
+    else:
+        show_scores(scores)
 
 
 def report(

@@ -138,15 +138,15 @@ def show_end(result: TrainResult) -> None:
     from goodfit.cli.instance_tables import show_instance_scores
     from goodfit.cli.score_tables import show_scores
     from goodfit.cli.screen import console
-    from goodfit.tasks.segmentation.scores import Scores
+    from goodfit.tasks.instances.scores import InstanceScores
 
     if not result.finished:
         console.print(f"Interrupted and saved. Next: goodfit resume {result.run.path}", soft_wrap=True)
         raise typer.Exit(130)
-    if isinstance(result.scores, Scores):
-        show_scores(result.scores)
-    elif result.scores is not None:
+    if isinstance(result.scores, InstanceScores):
         show_instance_scores(result.scores)
+    elif result.scores is not None:
+        show_scores(result.scores)
     console.print(f"run:    {result.run.path}", soft_wrap=True)
     console.print(f"report: {result.report}", soft_wrap=True)
     console.print(f"Next: goodfit predict {result.run.path} IMAGES OUTPUT", soft_wrap=True)

@@ -48,7 +48,7 @@ class Context:
         run: the run folder; write your files there.
         step: number of finished steps.
         epoch: number of finished epochs.
-        phase: warmup, stable, cooldown or done.
+        phase: of the step, warmup, stable or cooldown; done in ``after_train`` of a finished training.
         total_steps: largest number of steps of the run.
         lr: learning rate of the step.
         cases: names of the cases in the step's batch.

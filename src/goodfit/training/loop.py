@@ -243,8 +243,8 @@ class Trainer(Generic[BatchT]):
         decided, events = decide(self.control, self.progress.control, self._clock())
         if self.progress.row_step < self.progress.control.step:
             self._write_row(validated, phase, decided)
+        self._call("after_epoch")  # before any state is saved: a run that goes on from there does not call it again
         self._enter(decided, events)
-        self._call("after_epoch")  # before the state is saved: a run that goes on from there does not call it again
         self._save()
         self._obey_wishes()
 

@@ -145,7 +145,9 @@ def paint_figure(
     def arm(side: int) -> None:
         root = _along(_along(neck, across, side * half_shoulder), up, -0.035 * size)
         swing = posture.arms - side * 0.8 * stride
-        hand = limb(root, (UPPER_ARM, FOREARM), (swing, swing + posture.forearms), (0.046, 0.039), look.shirt, look.skin)
+        hand = limb(
+            root, (UPPER_ARM, FOREARM), (swing, swing + posture.forearms), (0.046, 0.039), look.shirt, look.skin
+        )
         canvas.ellipse(hand, (0.034 * broad, 0.034 * broad), look.skin, instance)
 
     def leg(side: int) -> None:
