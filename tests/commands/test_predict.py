@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import SimpleITK as sitk
 import torch
+from torch import nn
 
 from goodfit.commands import predict as module
 from goodfit.commands.predict import load_network, predict, predict_test_cases
@@ -15,6 +18,7 @@ from goodfit.errors import DatasetError, RunError, SettingsError
 from goodfit.planning.plan import save_plan
 from goodfit.tasks.segmentation.network import build_network
 from goodfit.training.checkpoint import Checkpoint, save_checkpoint
+from goodfit.training.recipe import Recipe
 from goodfit.training.weights import weights_of
 
 if TYPE_CHECKING:
@@ -47,6 +51,50 @@ def test_averaged_weights_are_loaded_for_inference(prepared: Prepared) -> None:
     assert not network.training
     wanted = weights(prepared, 2)
     assert all(torch.equal(tensor, wanted[name]) for name, tensor in weights_of(network).items())
+
+
+def wide(plan: Any, default: Any) -> nn.Module:
+    return nn.Sequential(default(), nn.Identity(), nn.Conv3d(3, 3, 1))
+
+
+class Wide(Recipe):
+    """Makes another network."""
+
+    def build_network(self, plan: Any, default: Any) -> nn.Module:
+        return wide(plan, default)
+
+
+def save_wide(prepared: Prepared) -> dict[str, torch.Tensor]:
+    torch.manual_seed(4)
+    saved = {
+        name: tensor.clone()
+        for name, tensor in weights_of(
+            wide(prepared.plan, lambda: build_network(prepared.plan.chosen.network, 1, 3, 3))
+        ).items()
+    }
+    save_checkpoint(prepared.run.best, Checkpoint({"network": saved}, {}))
+    return saved
+
+
+def test_a_network_of_the_users_own_is_made_by_the_recipe_handed_in_or_the_one_recorded(
+    prepared: Prepared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = save_wide(prepared)
+    prepared.run.update_record(own_network=True, settings={"training.recipe": "their_recipes:Wide"})
+    loaded = weights_of(load_network(prepared.run, prepared.plan, "best", CPU, Wide()))
+    assert all(torch.equal(tensor, wanted[name]) for name, tensor in loaded.items())
+    with pytest.raises(SettingsError, match="their_recipes:Wide: the module cannot be imported"):
+        load_network(prepared.run, prepared.plan, "best", CPU)
+    monkeypatch.setitem(sys.modules, "their_recipes", SimpleNamespace(Wide=Wide))
+    loaded = weights_of(load_network(prepared.run, prepared.plan, "best", CPU))
+    assert all(torch.equal(tensor, wanted[name]) for name, tensor in loaded.items())
+
+
+def test_a_recipe_that_leaves_the_network_alone_is_not_needed_to_predict(prepared: Prepared) -> None:
+    prepared.run.update_record(own_network=False, settings={"training.recipe": "gone_module:Gone"})
+    wanted = weights(prepared, 2)
+    loaded = weights_of(load_network(prepared.run, prepared.plan, "best", CPU))
+    assert all(torch.equal(tensor, wanted[name]) for name, tensor in loaded.items())
 
 
 def test_the_networks_own_weights_serve_where_there_is_no_average(prepared: Prepared) -> None:

@@ -309,6 +309,19 @@ def test_hooks_loggers_grace_and_the_recipes_optimizer_reach_the_loop(
     assert built.options["hooks"][0] is hook
     assert [type(one) for one in built.options["hooks"][1:]] == [TensorBoardLogger]
     assert isinstance(built.options["optimizer"], torch.optim.SGD)
+    assert prepared.run.read_record()["own_network"] is False
+
+
+def test_a_network_of_the_users_own_is_noted_for_later_predictions(
+    prepare_run: Callable[..., Prepared], fit: Callable[..., FakeTrainer]
+) -> None:
+    class Own(Recipe):
+        def build_network(self, plan: Any, default: Any) -> Any:
+            return default()
+
+    prepared = prepare_run()
+    fit(prepared, Clock(None, NOW, 0), recipe=type("Longer", (Own,), {"epochs": 7})())
+    assert prepared.run.read_record()["own_network"] is True
 
 
 def test_what_the_weights_have_seen_is_not_noted_anew_for_a_later_sitting(

@@ -28,7 +28,23 @@ def goodfit(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedPro
 
 
 @pytest.mark.parametrize(
-    "command", ["", "check", "plan", "preprocess", "train", "predict", "evaluate", "report", "demo"]
+    "command",
+    [
+        "",
+        "check",
+        "convert",
+        "plan",
+        "preprocess",
+        "train",
+        "stop",
+        "resume",
+        "extend",
+        "cross-validate",
+        "demo",
+        "predict",
+        "evaluate",
+        "report",
+    ],
 )
 def test_help_teaches_every_command(command: str) -> None:
     shown = goodfit(*([command] if command else []), "--help")
@@ -61,6 +77,13 @@ def test_a_mistyped_option_gets_a_suggestion() -> None:
         (["train", "nowhere", "--time", "soon"], 2, "no duration"),
         (["train", "nowhere", "--set", "plan.batchsize=3"], 2, "no such setting"),
         (["train", "nowhere", "--set", "seed"], 2, "section.field=value"),
+        (["train", "nowhere", "--validate-every", "often"], 2, "no period"),
+        (["train", "nowhere", "--hook", "my_hooks"], 1, "nowhere"),
+        (["train", "nowhere", "--recipe", "my_recipes"], 2, "write module:Class"),
+        (["train", "nowhere", "--log", "wandb"], 2, "machine.log"),
+        (["stop", "nowhere"], 1, "no run folder"),
+        (["resume", "nowhere"], 1, "no run folder"),
+        (["extend", "nowhere", "--epochs", "3"], 1, "no run folder"),
         (["predict", "nowhere", "in", "out"], 1, "no run folder"),
         (["report", "nowhere"], 1, "no run folder"),
         (["evaluate", "nowhere", "elsewhere"], 1, "nowhere"),

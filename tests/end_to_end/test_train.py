@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import signal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import SimpleITK as sitk
@@ -114,6 +114,37 @@ def test_an_interrupted_run_goes_on_and_ends_as_if_nothing_had_happened(boxes: P
     one, other = (load_checkpoint(result.run.last).groups["network"] for result in (whole, resumed))
     for name, tensor in one.items():
         assert torch.equal(tensor, other[name]), name
+
+
+def test_a_recipe_and_a_hook_of_a_script_go_on_with_a_run_whose_options_override_them(
+    boxes: Path, tmp_path: Path
+) -> None:
+    class Interrupting(goodfit.Hook):
+        def after_step(self, context: goodfit.Context) -> None:
+            if context.step == 3:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    class Other(goodfit.Recipe):
+        epochs = 50
+        learning_rate = 1e-4
+        hooks = (goodfit.Hook,)
+
+        def build_network(self, plan: Any, default: Any) -> torch.nn.Module:
+            torch.manual_seed(99)
+            return default()
+
+    code = {"hooks": [Interrupting()], "recipe": Other}
+    run = tmp_path / "run"
+    assert not goodfit.train(boxes, run=run, settings=QUICK, grace="60s", **code).finished
+    with pytest.raises(SettingsError, match="write module:Class"):
+        goodfit.resume(run)
+    assert goodfit.resume(run, **code).finished
+    plan = load_plan(run / "plan.json")
+    assert (plan.budget.epochs, plan.training.learning_rate) == (3, 1e-4)
+    with pytest.raises(SettingsError, match=r"training\.recipe"):
+        goodfit.predict(run, boxes / "imagesTr", tmp_path / "out", device="cpu")
+    image = boxes / "imagesTr" / "case_00_0000.nii.gz"
+    assert len(goodfit.predict(run, image, tmp_path / "out", device="cpu", recipe=Other)) == 1
 
 
 def test_an_edited_plan_is_used_and_a_broken_one_refused(boxes: Path, tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ toy = importlib.util.module_from_spec(_spec)
 __import__("sys").modules["toy"] = toy
 _spec.loader.exec_module(toy)
 
-TRAINING = Training(learning_rate=0.02, precision="float32", patience=None)
+TRAINING = Training(learning_rate=0.02, precision="float32", patience=None, validation_share=1.0)
 CONTROL = ControllerSettings(
     epochs=6,
     steps_per_epoch=5,
@@ -500,7 +500,7 @@ def test_validation_that_takes_too_long_uses_a_fixed_subset_and_says_so(
     task = Slow()
     Trainer(task, TRAINING, CONTROL, RunFolder(tmp_path)).train()
     assert set(task.validated) == {1}
-    assert "fixed subset of 1 of 5 cases" in caplog.text
+    assert "fixed subset of 1 of 5 cases, at every 5th validation" in caplog.text
 
 
 def test_the_time_budget_ends_the_run_with_a_cooldown(tmp_path: Path) -> None:

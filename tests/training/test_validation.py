@@ -14,7 +14,7 @@ from torch import nn
 
 from goodfit.training.ema import WeightAverage
 from goodfit.training.requests import LeaveError
-from goodfit.training.validation import Validation
+from goodfit.training.validation import Effort, Validation
 from goodfit.training.weights import weights_of
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def test_the_averaged_weights_are_judged_in_evaluation_mode_without_gradients() 
 
     task = Looking()
     average = other_weights(task.network)
-    Validation(task, average, 0.1).measure(2, 1e9, nobody_asked)
+    Validation(task, average, 0.1).measure(Effort(2, 1), 1e9, nobody_asked)
     assert seen.keys() == average.weights.keys()
     assert all(torch.equal(seen[name], tensor) for name, tensor in average.weights.items())
 
@@ -86,34 +86,46 @@ def test_nothing_of_the_training_changes() -> None:
 def test_the_same_weights_give_the_same_columns_in_their_order() -> None:
     task = toy.ToyTask()
     validation = Validation(task, WeightAverage(task.network, 0.05), 0.1)
-    one, other = (validation.measure(3, 1e9, nobody_asked) for _ in range(2))
+    one, other = (validation.measure(Effort(3, 1), 1e9, nobody_asked) for _ in range(2))
     assert dict(one.columns) == dict(other.columns)
     assert list(one.columns) == ["train_eval_loss", "val_loss", "val_loss_half", "val_dice", "val_dice_a"]
     assert one.columns["val_loss_half"] == one.columns["val_loss"] / 2
     assert one.columns["train_eval_loss"] != one.columns["val_loss"]
-    assert one.cases == 3
-    assert one.seconds >= one.seconds_per_case * one.cases > 0
+    assert one.effort.cases == 3
+    assert one.seconds_per_case is not None
+    assert one.seconds >= one.seconds_per_case * 3 > 0
 
 
 @pytest.mark.parametrize(
-    ("training_seconds", "cases"), [(1000.0, 5), (35.0, 3), (29.0, 2), (1.0, 1)], ids=["all", "three", "two", "least"]
+    ("training_seconds", "cases", "every"),
+    [(1000.0, 5, 1), (51.0, 5, 1), (35.0, 5, 2), (13.0, 5, 4), (11.0, 5, 5), (5.0, 2, 5), (1.0, 1, 5)],
 )
-def test_as_many_cases_as_keep_within_the_share(
-    training_seconds: float, cases: int, caplog: pytest.LogCaptureFixture
+def test_as_many_cases_as_keep_within_the_share_rather_rarely_than_few(
+    training_seconds: float, cases: int, every: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     task = Timed()
     measured = Validation(task, WeightAverage(task.network, 0.05), 0.1).measure(None, training_seconds, nobody_asked)
-    assert measured.cases == cases
+    assert measured.effort == Effort(cases, every)
     assert measured.seconds_per_case == 1.0
     assert task.validated == [1, 1, cases], "the first case warms up, the second is timed"
-    assert ("fixed subset" in caplog.text) == (cases < task.validation_cases)
-    if cases < task.validation_cases:
-        assert f"{cases} of 5 cases: all of them would take more than 10 % of the training time" in caplog.text
+    assert (f"subset of {cases} of 5 cases" in caplog.text) == (cases < 5 or every > 1)
+    assert (f"at every {every}th validation: more would take over 10 %" in caplog.text) == (every > 1)
+
+
+def test_without_its_turn_the_metric_is_left_out() -> None:
+    task = Timed()
+    validation = Validation(task, WeightAverage(task.network, 0.05), 0.1)
+    measured = validation.measure(Effort(5, 2), 35.0, nobody_asked, metric=False)
+    assert list(measured.columns) == ["train_eval_loss", "val_loss", "val_loss_half"]
+    assert measured.seconds_per_case is None
+    assert task.validated == []
 
 
 def test_the_number_of_cases_once_chosen_is_kept(caplog: pytest.LogCaptureFixture) -> None:
     task = Timed()
-    assert Validation(task, WeightAverage(task.network, 0.05), 0.1).measure(4, 1.0, nobody_asked).cases == 4
+    assert Validation(task, WeightAverage(task.network, 0.05), 0.1).measure(
+        Effort(4, 1), 1.0, nobody_asked
+    ).effort == Effort(4, 1)
     assert task.validated == [4]
     assert caplog.text == ""
 

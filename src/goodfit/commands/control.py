@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
+from goodfit.commands.places import lasting
 from goodfit.commands.train import TrainResult, train
 from goodfit.errors import RunError
 from goodfit.training.requests import ask_to_stop
@@ -71,7 +72,9 @@ def resume(
         RunError: the folder is no run, its checkpoints are damaged, or an option would change what is trained.
     """
     folder = RunFolder(Path(run))
-    dataset = folder.read_record().get("dataset")
+    record = folder.read_record()
+    dataset = record.get("dataset")
     if not isinstance(dataset, str):
         raise RunError(f"{folder.record}: does not say which dataset was trained on. The file was edited or damaged.")
-    return train(dataset, run=folder.path, hooks=hooks, recipe=recipe, observer=observer, **options)
+    settings = lasting(record.get("settings", {}))
+    return train(dataset, run=folder.path, settings=settings, hooks=hooks, recipe=recipe, observer=observer, **options)

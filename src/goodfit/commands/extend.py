@@ -8,13 +8,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from goodfit.commands.places import lasting
 from goodfit.commands.plan import measured_parts
 from goodfit.commands.train import TrainResult, train
-from goodfit.commands.trained import identity_of, remember, trained_plan
+from goodfit.commands.trained import identity_of, remember, trained_instance_plan, trained_plan
 from goodfit.data.splits import Split
 from goodfit.errors import RunError, SettingsError
-from goodfit.files import read_json, write_json
-from goodfit.planning.plan import save_plan
+from goodfit.files import read_json, write_json, write_text
+from goodfit.planning.plan import Plan
 from goodfit.settings import explicit_settings
 from goodfit.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from goodfit.training.metrics_log import MetricsLog
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from goodfit.observer import Observer
-    from goodfit.planning.plan import Plan
+    from goodfit.planning.instances.plan import InstancePlan
     from goodfit.training.hooks import Hook
     from goodfit.training.recipe import Recipe
 
@@ -71,21 +72,21 @@ def extend(
         raise RunError(f"{target.path}: this folder is not empty. Choose another with --to.")
     state = _state_before_cooldown(source)
     plan = _longer(source, state, wishes)
+    settings = {**{name: value for name, value in record["settings"].items() if name != "budget.time"}, **wishes}
     with locked(target.path, "run"):
-        save_plan(plan, target.plan)
+        write_text(target.plan, plan.model_dump_json(indent=2) + "\n")
         shutil.copyfile(source.splits, target.splits)
-        settings = {name: value for name, value in record["settings"].items() if name not in ("budget.time",)}
         write_json(
             target.record,
             {
                 **record,
-                "settings": {**settings, **wishes},
+                "settings": settings,
                 "created": datetime.now().astimezone().isoformat(timespec="seconds"),
                 "extends": str(source.path.resolve()),
                 "status": "interrupted",
                 "spent_seconds": 0.0,
-                "planned": measured_parts(plan),
                 "measured": True,
+                **({"planned": measured_parts(plan)} if isinstance(plan, Plan) else {}),
             },
         )
         remember(target, plan, Split.model_validate(read_json(source.splits, RunError)))
@@ -96,7 +97,9 @@ def extend(
             progress.best_metric = None
         content = {**state.state, "identity": identity_of(target), "progress": progress.to_dict()}
         save_checkpoint(target.last, Checkpoint(state.groups, content))
-    return train(record["dataset"], run=target.path, hooks=hooks, recipe=recipe, observer=observer)
+    return train(
+        record["dataset"], run=target.path, settings=lasting(settings), hooks=hooks, recipe=recipe, observer=observer
+    )
 
 
 def _free_name(path: Path) -> Path:
@@ -113,9 +116,10 @@ def _state_before_cooldown(source: RunFolder) -> Checkpoint:
     return load_checkpoint(source.stable)
 
 
-def _longer(source: RunFolder, state: Checkpoint, wishes: dict[str, object]) -> Plan:
+def _longer(source: RunFolder, state: Checkpoint, wishes: dict[str, object]) -> Plan | InstancePlan:
     """Give the run's plan with the new budget."""
-    plan = trained_plan(source)
+    of_instances = source.read_record().get("kind") == "instances"
+    plan = trained_instance_plan(source) if of_instances else trained_plan(source)
     assert plan is not None, "a run with checkpoints knows what it was trained with"
     done = int(state.state["progress"]["control"]["epoch"])
     budget = plan.budget.model_dump()

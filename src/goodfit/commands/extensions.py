@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +33,8 @@ def with_extensions(
 ) -> dict[str, Any]:
     """Put hooks, recipe and the recipe's attributes among the settings, so that a run records them.
 
-    What the user gives as a setting or an option goes before an attribute of the recipe.
+    What the user gives as a setting or an option goes before an attribute of the recipe. A hook that is named among the
+    settings and handed in as an object, as for a run that goes on, is one hook.
 
     Raises:
         SettingsError: the recipe is named in two ways, or cannot be imported.
@@ -41,7 +43,8 @@ def with_extensions(
     if isinstance(recipe, str):
         recipe = import_class(recipe, Recipe, "--recipe")
     if hooks:
-        given["training.hooks"] = [*given.get("training.hooks", ()), *(name_of(hook) for hook in hooks)]
+        named = list(given.get("training.hooks", ()))
+        given["training.hooks"] = [*named, *(Counter(map(name_of, hooks)) - Counter(named)).elements()]
     if recipe is not None:
         if given.get("training.recipe", name_of(recipe)) != name_of(recipe):
             raise SettingsError(f"recipe is given twice, as {given['training.recipe']} and as {name_of(recipe)}.")

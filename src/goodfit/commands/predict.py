@@ -28,8 +28,17 @@ if TYPE_CHECKING:
     from goodfit.tasks.segmentation.evaluation import Scores
 
 
-def load_network(run: RunFolder, plan: Plan, checkpoint: str, device: torch.device) -> nn.Module:
+def load_network(
+    run: RunFolder, plan: Plan, checkpoint: str, device: torch.device, recipe: Recipe | None = None
+) -> nn.Module:
     """Build the plan's network with the weights of a checkpoint ("best" or "last"; averaged weights).
+
+    Args:
+        run: the run.
+        plan: that it was trained with.
+        checkpoint: name of the checkpoint.
+        device: where the network goes.
+        recipe: of the training; by default the recorded one is imported, if it makes the network.
 
     Raises:
         RunError: the checkpoint is missing, damaged or of another network.
@@ -43,10 +52,16 @@ def load_network(run: RunFolder, plan: Plan, checkpoint: str, device: torch.devi
     weights = loaded.groups.get("average") or loaded.groups.get("network")
     if weights is None:
         raise RunError(f"{path}: this checkpoint holds no weights.")
-    recipe = run.read_record().get("settings", {}).get("training.recipe")
-    network = network_of(plan, Recipe() if recipe is None else import_class(recipe, Recipe, "training.recipe")())
+    network = network_of(plan, recipe or _recorded_recipe(run))
     put_weights(network, weights, str(path))
     return network.to(device).eval()
+
+
+def _recorded_recipe(run: RunFolder) -> Recipe:
+    record = run.read_record()
+    if not record.get("own_network"):
+        return Recipe()
+    return import_class(record["settings"]["training.recipe"], Recipe, "training.recipe")()
 
 
 def predict(
@@ -61,6 +76,7 @@ def predict(
     continue_: bool = False,
     stride: int = 1,
     device: str | None = None,
+    recipe: type[Recipe] | None = None,
     observer: Observer | None = None,
 ) -> list[Path]:
     """Predict every case of a folder with a trained run; of a run on instances also a video.
@@ -76,6 +92,7 @@ def predict(
         continue_: leave cases alone whose output is there.
         stride: of a run on instances: look at every so manyth frame of a video.
         device: cpu, cuda, cuda:1; default the first GPU.
+        recipe: the class that made the run's network, where it cannot be imported by name.
         observer: told about the progress.
 
     Returns:
@@ -105,7 +122,7 @@ def predict(
         observer.note(f"warning: {', '.join(edits)} edited in plan.json after the training: without effect here")
     cases = list_inputs(Path(inputs), plan.data.file_ending, len(plan.data.channels))
     chosen = choose_device(device)
-    network = load_network(folder, plan, checkpoint, chosen)
+    network = load_network(folder, plan, checkpoint, chosen, None if recipe is None else recipe())
     observer.stage("predict")
     return predict_cases(
         network,
@@ -122,14 +139,20 @@ def predict(
     )
 
 
-def predict_test_cases(prepared: Prepared, observer: Observer) -> Scores | None:
-    """Predict the test cases of a run into its folder and score them; None where all cases were trained on."""
+def predict_test_cases(prepared: Prepared, observer: Observer, recipe: Recipe | None = None) -> Scores | None:
+    """Predict the test cases of a run into its folder and score them; None where all cases were trained on.
+
+    Args:
+        prepared: the run.
+        observer: told about the progress.
+        recipe: of the training.
+    """
     if not prepared.split.test:
         observer.note("no test cases: every case was trained on, so there is nothing to score")
         return None
     run, plan, wishes = prepared.run, prepared.plan, prepared.settings.prediction
     device = choose_device(prepared.settings.machine.device)
-    network = load_network(run, plan, wishes.checkpoint, device)
+    network = load_network(run, plan, wishes.checkpoint, device, recipe)
     cases = [(name, prepared.dataset.case(name).images) for name in prepared.split.test]
     observer.stage("predict the test cases")
     predict_cases(

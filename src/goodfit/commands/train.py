@@ -27,6 +27,7 @@ from goodfit.training.device import choose_device, make_room_on
 from goodfit.training.loggers import loggers
 from goodfit.training.loop import Trainer
 from goodfit.training.optimizer import build_optimizer
+from goodfit.training.recipe import Recipe
 from goodfit.training.run_folder import RunFolder, environment, locked
 
 if TYPE_CHECKING:
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
     from goodfit.tasks.segmentation.evaluation import Scores
     from goodfit.training.hooks import Hook
     from goodfit.training.progress import Report
-    from goodfit.training.recipe import Recipe
     from goodfit.training.task import BatchT, Task
 
 logger = logging.getLogger(__name__)
@@ -201,7 +201,7 @@ def train(
                 prepared.run.update_record(status="interrupted")
                 return TrainResult(prepared.run, False, None, None)
             prepared.run.update_record(status="trained")
-            scores = predict_test_cases(prepared, observer)
+            scores = predict_test_cases(prepared, observer, extensions.recipe)
             page = report(prepared.run.path, observer=observer)
             prepared.run.update_record(status="finished")
         finally:
@@ -267,9 +267,13 @@ def fit_task(
     if not run.last.is_file() and not run.previous.is_file():
         remember(run, plan, split)
     identity = identity_of(run)
+    own_network = type(extensions.recipe).build_network is not Recipe.build_network
     observer.stage("train")
     run.update_record(
-        status="training", identity=identity, environment=environment(str(device), torch.get_num_threads())
+        status="training",
+        identity=identity,
+        own_network=own_network,
+        environment=environment(str(device), torch.get_num_threads()),
     )
 
     def on_report(progress: Report) -> None:

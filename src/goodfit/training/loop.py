@@ -35,9 +35,9 @@ from goodfit.training.progress import Progress, Report
 from goodfit.training.requests import LeaveError, StopRequests
 from goodfit.training.rows import columns_of, live_verdict, make_row
 from goodfit.training.saving import Keeper
-from goodfit.training.schedule import poly, wsd
+from goodfit.training.schedule import scheduled_rate
 from goodfit.training.task import TOTAL, BatchT
-from goodfit.training.validation import Validation
+from goodfit.training.validation import Effort, Validation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -195,26 +195,25 @@ class Trainer(Generic[BatchT]):
 
     def learning_rate(self, step: int) -> float:
         """Learning rate of a step under the plan's schedule and what has been decided so far."""
-        training, control = self.training, self.progress.control
-        peak = training.learning_rate * self.progress.rate_factor
-        if training.schedule == "poly":
-            return poly(step, peak=peak, total_steps=self.control.total_steps)
-        return wsd(
-            step,
-            peak=peak,
-            warmup_steps=self.control.warmup_steps,
-            cooldown=control.cooldown,
-            shape=training.cooldown_shape,
-        )
+        peak = self.training.learning_rate * self.progress.rate_factor
+        return scheduled_rate(step, peak, self.training, self.control, self.progress.control.cooldown)
 
     def _validate(self) -> Validated:
         """Measure the averaged weights, keep the best, tell the controller."""
         progress = self.progress
         per_step = progress.train_seconds / max(1, progress.loss_count)
+        cases = progress.validation_cases
+        ends = progress.control.step == end_of(self.control, progress.control)
         validated = self.validation.measure(
-            progress.validation_cases, per_step * self.control.validation_period, self.requests.leave_if_asked
+            None if cases is None else Effort(cases, progress.metric_every),
+            per_step * self.control.validation_period,
+            self.requests.leave_if_asked,
+            metric=ends or progress.validations % progress.metric_every == 0,
         )
-        progress.validation_cases, progress.seconds_per_case = validated.cases, validated.seconds_per_case
+        progress.validations += 1
+        progress.validation_cases, progress.metric_every = validated.effort.cases, validated.effort.every
+        if validated.seconds_per_case is not None:
+            progress.seconds_per_case = validated.seconds_per_case
         progress.validated_step = progress.control.step
         progress.elapsed += validated.seconds
         progress.validation_wanted = False
@@ -308,7 +307,9 @@ class Trainer(Generic[BatchT]):
     def _clock(self) -> Clock | None:
         """Measure the time per step of the epoch, and ask how much is left."""
         progress = self.progress
-        per_step = progress.end_epoch(progress.control.step % self.control.steps_per_epoch or self.control.steps_per_epoch)
+        per_step = progress.end_epoch(
+            progress.control.step % self.control.steps_per_epoch or self.control.steps_per_epoch
+        )
         if self.deadline is None:
             return None
         left = self.deadline(progress.seconds_per_case)

@@ -31,7 +31,9 @@ class Progress:
         seconds_per_step: running mean over epochs of all time (validation included) per step.
         epoch_started: ``elapsed`` at the end of the last epoch.
         validated_step: step of the newest validation.
-        validation_cases: cases of each validation, fixed in the first one.
+        validations: number of validations.
+        validation_cases: whole cases in the metric, fixed in the first validation.
+        metric_every: validations from one measurement of the metric to the next, likewise.
         seconds_per_case: time a validation case took last.
         best_metric: best value of the watched metric; its weights are in checkpoints/best.
         rate_factor: what the learning rate is multiplied by, below 1 after a loss that was not finite.
@@ -56,7 +58,9 @@ class Progress:
     seconds_per_step: float | None = None
     epoch_started: float = 0.0
     validated_step: int = 0
+    validations: int = 0
     validation_cases: int | None = None
+    metric_every: int = 1
     seconds_per_case: float = 0.0
     best_metric: float | None = None
     rate_factor: float = 1.0

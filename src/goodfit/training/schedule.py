@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from goodfit.planning.plan import Training
+    from goodfit.training.controller import ControllerSettings
 
 POLY_EXPONENT = 0.9  # nnU-Net: PolyLRScheduler
 
@@ -56,3 +60,12 @@ def wsd(
 def poly(step: int, *, peak: float, total_steps: int) -> float:
     """nnU-Net's schedule: ``peak * (1 - step / total) ** 0.9``."""
     return peak * math.pow(max(0.0, 1.0 - step / total_steps), POLY_EXPONENT)
+
+
+def scheduled_rate(
+    step: int, peak: float, training: Training, settings: ControllerSettings, cooldown: Cooldown | None
+) -> float:
+    """Give the learning rate of a step under a plan's schedule and what the controller has decided so far."""
+    if training.schedule == "poly":
+        return poly(step, peak=peak, total_steps=settings.total_steps)
+    return wsd(step, peak=peak, warmup_steps=settings.warmup_steps, cooldown=cooldown, shape=training.cooldown_shape)

@@ -24,21 +24,39 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+ENOUGH_CASES = 8
+"""Whole cases whose metric can be watched; where a validation has no time for them, every other one measures it."""
+RAREST = 5
+"""Validations from one measurement of the metric to the next, at most."""
+
+
+@dataclass(frozen=True)
+class Effort:
+    """What whole cases a training has time for; fixed in its first validation.
+
+    Attributes:
+        cases: number of whole cases in the metric.
+        every: validations from one measurement of the metric to the next.
+    """
+
+    cases: int
+    every: int
+
 
 @dataclass(frozen=True)
 class Validated:
     """What a validation measured.
 
     Attributes:
-        columns: column of metrics.csv -> value.
-        cases: number of whole cases in the metrics.
-        seconds_per_case: time a case took.
+        columns: column of metrics.csv -> value; without the metric's where it was not its turn.
+        effort: what there is time for.
+        seconds_per_case: time a whole case took; None when none was predicted.
         seconds: of the whole validation.
     """
 
     columns: Mapping[str, float]
-    cases: int
-    seconds_per_case: float
+    effort: Effort
+    seconds_per_case: float | None
     seconds: float
 
 
@@ -54,13 +72,16 @@ class Validation(Generic[BatchT]):
     def __init__(self, task: Task[BatchT], average: WeightAverage, share: float) -> None:
         self._task, self._average, self._share = task, average, share
 
-    def measure(self, cases: int | None, training_seconds: float, still_wanted: Callable[[], None]) -> Validated:
+    def measure(
+        self, effort: Effort | None, training_seconds: float, still_wanted: Callable[[], None], *, metric: bool = True
+    ) -> Validated:
         """Validate once.
 
         Args:
-            cases: number of whole cases; None chooses it so that the validation keeps within its share.
+            effort: of an earlier validation; None chooses it so that validation keeps within its share.
             training_seconds: training time from one validation to the next.
             still_wanted: raises when the run has to leave.
+            metric: whether to predict whole cases, too.
         """
         started = time.perf_counter()
         task = self._task
@@ -75,38 +96,47 @@ class Validation(Generic[BatchT]):
             still_wanted()
             validation = task.fixed_loss(network, "validation")
             still_wanted()
-            if cases is None:
+            if effort is None:
                 spent = time.perf_counter() - started
-                cases = self._affordable_cases(training_seconds, spent, still_wanted)
-            result = task.validate(network, cases, still_wanted)
+                effort = self._affordable(training_seconds, spent, still_wanted)
+            result = task.validate(network, effort.cases, still_wanted) if metric else None
         columns = {
             "train_eval_loss": train[TOTAL],
             "val_loss": validation[TOTAL],
             **{f"val_loss_{part}": validation[part] for part in task.loss_parts},
-            **result.metrics,
+            **({} if result is None else result.metrics),
         }
-        return Validated(columns, result.cases, result.seconds / max(1, result.cases), time.perf_counter() - started)
+        per_case = None if result is None else result.seconds / max(1, result.cases)
+        return Validated(columns, effort, per_case, time.perf_counter() - started)
 
-    def _affordable_cases(self, training_seconds: float, spent: float, still_wanted: Callable[[], None]) -> int:
-        """Number of whole cases whose prediction keeps a validation within its share of the training time."""
+    def _affordable(self, training_seconds: float, spent: float, still_wanted: Callable[[], None]) -> Effort:
+        """Choose how many whole cases, and how often, keep validation within its share of the training time.
+
+        A metric of a few cases jumps so much that patience would look at noise. So where there is time for fewer
+        than ``ENOUGH_CASES``, the metric is measured less often, of more cases.
+        """
         task = self._task
         task.validate(task.network, 1, still_wanted)  # the first case also pays for warming up
-        one = task.validate(task.network, 1, still_wanted).seconds
+        one = max(task.validate(task.network, 1, still_wanted).seconds, 1e-6)
         allowed = self._share * training_seconds - spent
-        cases = min(task.validation_cases, max(1, math.floor(allowed / max(one, 1e-6))))
-        if cases < task.validation_cases:
+        wanted = min(ENOUGH_CASES, task.validation_cases)
+        every = max(1, min(RAREST, math.ceil(wanted * one / max(allowed, 1e-6))))
+        cases = min(task.validation_cases, max(1, math.floor(every * allowed / one)))
+        if cases < task.validation_cases or every > 1:
+            rarely = f", at every {every}th validation" if every > 1 else ""
             logger.warning(
-                "validation uses a fixed subset of %d of %d cases: all of them would take more than %.0f %% of the "
-                "training time",
+                "the metric uses a fixed subset of %d of %d cases%s: more would take over %.0f %% of the training time",
                 cases,
                 task.validation_cases,
+                rarely,
                 100 * self._share,
             )
-        if spent + cases * one > 1.5 * self._share * training_seconds:
+        taken = spent + cases * one / every
+        if taken > 1.5 * self._share * training_seconds:
             logger.warning(
                 "a validation takes %.0f s, %.0f %% of the training time between two of them: choose a longer "
                 "--validate-every",
-                spent + cases * one,
-                100 * (spent + cases * one) / training_seconds,
+                taken,
+                100 * taken / training_seconds,
             )
-        return cases
+        return Effort(cases, every)

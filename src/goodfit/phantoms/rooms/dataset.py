@@ -41,10 +41,10 @@ def make_video(seed: int, video: int, frames: int) -> Iterator[Picture]:
 
 def write_rooms(
     folder: Path,
-    videos: int = 10,
+    videos: int = 12,
     seed: int = 0,
     *,
-    frames: int = 80,
+    frames: int = 60,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Path:
     """Write a dataset of rooms; one that is already there, from the same seed, is left as it is.

@@ -117,7 +117,7 @@ def _painting(canvas: Canvas, actor: Actor, moment: Moment, track: int) -> Calla
 
 
 def _cast(random: np.random.Generator, layout: Layout, duration: float) -> tuple[Actor, ...]:
-    """Two to four figures; somebody to lie in the bed in most videos."""
+    """Two or three figures, rarely four; somebody to lie in the bed in most videos."""
     actors = [walker(random, draw_look(random), duration)]
     if random.random() < 0.75:
         actors.append(patient(random, draw_look(random), layout, duration))
@@ -126,7 +126,7 @@ def _cast(random: np.random.Generator, layout: Layout, duration: float) -> tuple
         lambda: sitter(random, draw_look(random), layout, duration),
         lambda: walker(random, draw_look(random), duration),
     ]
-    actors += [others[number]() for number in random.permutation(len(others))[: int(random.integers(1, 3))]]
+    actors += [others[number]() for number in random.permutation(len(others))[: 1 + (random.random() < 0.25)]]
     return tuple(actors)
 
 

@@ -51,8 +51,8 @@ def test_without_a_mask_there_is_a_box() -> None:
 
 
 def test_label_tells_name_number_and_score() -> None:
-    assert ARTIST.text(mark()) == "person 4  0.87"
-    assert ARTIST.text(mark(identity=UNTRACKED)) == "person  0.87"
+    assert ARTIST.text(mark()) == ("person 4", "0.87")
+    assert ARTIST.text(mark(identity=UNTRACKED)) == ("person", "0.87")
     image = grey()
     ARTIST.draw(image, [mark()])
     label = image[14:24, 20:60].reshape(-1, 3)

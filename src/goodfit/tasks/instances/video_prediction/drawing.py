@@ -25,8 +25,12 @@ if TYPE_CHECKING:
     Image = npt.NDArray[np.uint8]
     Colour = tuple[int, int, int]
 
-_COVER = 0.4
-"""Share of the colour within a mask."""
+_FULL, _COVER = 64, 26
+"""Shares of the colour in the outline and within a mask, in 64ths: their products with a byte fit into 16 bits."""
+
+_BRIGHTNESS = np.array((0.299, 0.587, 0.114), np.float32)
+_BRIGHT = 140.0
+"""Brightness of a ground from which letters are black; on a darker one they are white."""
 
 _GOLDEN = 0.618034
 """Step of the hue from one number to the next: neighbours differ, and colours repeat late."""
@@ -62,7 +66,8 @@ class Artist:
     def __init__(self, categories: Sequence[str], style: Style) -> None:
         self._categories = tuple(categories)
         self._style = style
-        self._label = lru_cache(maxsize=1024)(self._write)
+        # Names with numbers return often and scores are a hundred: their letters are set once.
+        self._letters = lru_cache(maxsize=2048)(_letters)
 
     def draw(self, image: Image, marks: Sequence[Mark]) -> None:
         """Draw into ``image`` (H, W, 3) uint8 RGB, which is changed; large marks first, small ones on top."""
@@ -75,34 +80,34 @@ class Artist:
         for mark in ordered:
             self._draw_label(image, mark)
 
-    def text(self, mark: Mark) -> str:
-        """Give a mark's label: name, number of the track, score."""
+    def text(self, mark: Mark) -> tuple[str, str]:
+        """Give a mark's label: name with the number of the track, and score."""
         name = self._categories[mark.category - 1]
-        number = f" {mark.identity}" if mark.identity != UNTRACKED else ""
-        return f"{name}{number}  {mark.score:.2f}"
+        return (f"{name} {mark.identity}" if mark.identity != UNTRACKED else name), f"{mark.score:.2f}"
 
     def _draw_label(self, image: Image, mark: Mark) -> None:
-        label = self._label(self.text(mark), colour_of(mark))
-        height, width = label.shape[:2]
+        colour = np.asarray(colour_of(mark), np.float32)
+        shade = np.concatenate([self._letters(part, self._style.font) for part in self.text(mark)], axis=1)
+        height, width = shade.shape
         x = min(max(0, round(mark.box[0])), max(0, image.shape[1] - width))
         above = round(mark.box[1]) - height
         y = min(above if above >= 0 else max(0, round(mark.box[1])), max(0, image.shape[0] - height))
         part = image[y : y + height, x : x + width]
-        part[...] = label[: part.shape[0], : part.shape[1]]
+        letters = np.float32(0 if colour @ _BRIGHTNESS > _BRIGHT else 255)
+        label = colour + shade[: part.shape[0], : part.shape[1], None] * (letters - colour)
+        part[...] = label.astype(np.uint8)
 
-    def _write(self, text: str, colour: Colour) -> Image:
-        """Make the picture of a label, dark or light letters by the brightness of the ground."""
-        from PIL import Image as Pictures
-        from PIL import ImageDraw
 
-        font = _font(self._style.font)
-        left, top, right, bottom = font.getbbox(text)
-        ascent, descent = font.getmetrics()
-        width = round(right - left) + self._style.font // 2
-        picture = Pictures.new("RGB", (width, max(ascent + descent, round(bottom - top))), colour)
-        letters = (0, 0, 0) if np.dot(colour, (0.299, 0.587, 0.114)) > 140 else (255, 255, 255)
-        ImageDraw.Draw(picture).text((self._style.font // 4 - left, 0), text, font=font, fill=letters)
-        return np.asarray(picture, dtype=np.uint8)
+def _letters(text: str, font_size: int) -> npt.NDArray[np.float32]:
+    """Set a text: (H, W), 1 in the letters, 0 around them; all of one height."""
+    from PIL import Image as Pictures
+    from PIL import ImageDraw
+
+    font = _font(font_size)
+    left, _, right, _ = font.getbbox(text)
+    picture = Pictures.new("L", (round(right - left) + font_size // 2, sum(font.getmetrics())))
+    ImageDraw.Draw(picture).text((font_size // 4 - left, 0), text, font=font, fill=255)
+    return np.asarray(picture, dtype=np.float32) / np.float32(255)
 
 
 def colour_of(mark: Mark) -> Colour:
@@ -130,13 +135,15 @@ def _draw_mask(image: Image, cut: Cut, colour: Colour) -> None:
     if inside.size == 0:
         return
     part = image[max(0, cut.y) : max(0, cut.y) + inside.shape[0], max(0, cut.x) : max(0, cut.x) + inside.shape[1]]
-    # Beyond the cut there is nothing, but the image's edge is no outline.
-    framed = np.pad(inside, 1)
+    rows, columns = inside.shape
+    # Beyond the cut there is nothing, so that its edge pixels are outline.
+    framed = np.zeros((rows + 2, columns + 2), np.bool_)
+    framed[1:-1, 1:-1] = inside
     core = framed[:-2, 1:-1] & framed[2:, 1:-1] & framed[1:-1, :-2] & framed[1:-1, 2:]
-    pixels = part[inside].astype(np.uint16)
-    ground = np.asarray(colour, np.uint16) * round(_COVER * 256)
-    part[inside] = ((pixels * (256 - round(_COVER * 256)) + ground) >> 8).astype(np.uint8)
-    part[inside & ~core] = colour
+    # Whole rectangles in small integers: three times as fast as picking the pixels of the mask.
+    share = np.where(core, np.int16(_COVER), np.int16(_FULL)) * inside
+    pixels = part.astype(np.int16)
+    part[...] = pixels + (((np.asarray(colour, np.int16) - pixels) * share[..., None]) >> 6)
 
 
 def _draw_box(image: Image, mark: Mark, line: int) -> None:
