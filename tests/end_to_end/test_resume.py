@@ -43,6 +43,7 @@ SETTINGS = {
     "machine.device": "cpu",
     "training.validate_every": PERIOD,
     "training.warmup": 0,
+    "training.validation_share": 1,  # no clock decides how many cases are measured, and when
     "training.hooks": ["scripted:Scripted"],
 }
 Script = list[tuple[str, int]]
@@ -172,7 +173,6 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Program:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Five cases: with a single validation case no clock decides how many of them are measured."""
     root: Path = _boxes.write_dataset(tmp_path_factory.mktemp("data") / "Dataset001_Boxes", cases=5)
     return root
 

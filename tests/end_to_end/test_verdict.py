@@ -20,6 +20,7 @@ SETTINGS = {
     "plan.patch_size": [8, 16, 16],
     "machine.device": "cpu",
     "training.patience": 0,
+    "training.validation_share": 1,
 }
 
 

@@ -498,7 +498,8 @@ def test_validation_that_takes_too_long_uses_a_fixed_subset_and_says_so(
             return replace(super().validate(network, cases, still_wanted), seconds=1000.0 * cases)
 
     task = Slow()
-    Trainer(task, TRAINING, CONTROL, RunFolder(tmp_path)).train()
+    training = TRAINING.model_copy(update={"validation_share": 0.1})
+    Trainer(task, training, CONTROL, RunFolder(tmp_path)).train()
     assert set(task.validated) == {1}
     assert "fixed subset of 1 of 5 cases, at every 5th validation" in caplog.text
 
@@ -537,6 +538,21 @@ def test_an_end_without_a_cooldown_comes_at_once_and_is_validated(tmp_path: Path
     assert run.best.is_file()
     assert run.read_events()[-1]["reason"].endswith("the end, without a cooldown")
     assert load_checkpoint(run.last).state["progress"]["control"]["phase"] == "done"
+
+
+@pytest.mark.parametrize("at", [7, 10])
+def test_the_end_measures_the_metric_though_it_was_not_its_turn(tmp_path: Path, at: int) -> None:
+    class Slow(toy.ToyTask):  # type: ignore[misc,name-defined]
+        def validate(self, network: torch.nn.Module, cases: int, still_wanted: Callable[[], None]) -> Any:
+            return replace(super().validate(network, cases, still_wanted), seconds=1000.0 * cases)
+
+    training = TRAINING.model_copy(update={"validation_share": 0.1})
+    control = replace(CONTROL, cooldown=0.0, validate_every=1)
+    task = Slow(send(signal.SIGTERM, at - 1))
+    assert Trainer(task, training, control, RunFolder(tmp_path)).train()
+    rows = read_rows(tmp_path / "metrics.csv")
+    assert [int(row["step"]) for row in rows] == list(range(1, at + 1))
+    assert [int(row["step"]) for row in rows if row["val_dice"]] == [1, *range(6, at, 5), at]
 
 
 def test_advice_is_given_once_a_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -193,7 +193,7 @@ class Training(Section):
     """Share of each batch whose patch is centred on a foreground voxel (nnU-Net: 0.33)."""
     precision: Literal["bfloat16", "float32"] = "float32"
     validation_share: Share = 0.1
-    """Largest share of the training time that validation may take."""
+    """Largest share of the training time that validation may take; 1: every case each time, whatever that takes."""
     seed: int = 0
 
 

@@ -142,7 +142,7 @@ class Trainer(Generic[BatchT]):
                 self.task.close()
             self._call("after_train")
         control = self.progress.control
-        return control.phase == "done" and self.progress.validated_step == control.step
+        return control.phase == "done" and self.progress.metric_step == control.step
 
     def _epoch(self) -> None:
         """Run what is left of an epoch, with the validations in it."""
@@ -213,7 +213,7 @@ class Trainer(Generic[BatchT]):
         progress.validations += 1
         progress.validation_cases, progress.metric_every = validated.effort.cases, validated.effort.every
         if validated.seconds_per_case is not None:
-            progress.seconds_per_case = validated.seconds_per_case
+            progress.seconds_per_case, progress.metric_step = validated.seconds_per_case, progress.control.step
         progress.validated_step = progress.control.step
         progress.elapsed += validated.seconds
         progress.validation_wanted = False
@@ -225,8 +225,8 @@ class Trainer(Generic[BatchT]):
         return validated
 
     def _validate_end(self) -> None:
-        """Validate the last step of a run that ended without a cooldown between two validations."""
-        if self.progress.validated_step < self.progress.control.step:
+        """Validate the last step of a run that ended without a cooldown where no whole case had its turn."""
+        if self.progress.metric_step < self.progress.control.step:
             validated = self._validate()
             if self.progress.row_step < self.progress.control.step:
                 self._write_row(validated)

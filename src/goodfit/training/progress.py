@@ -31,6 +31,7 @@ class Progress:
         seconds_per_step: running mean over epochs of all time (validation included) per step.
         epoch_started: ``elapsed`` at the end of the last epoch.
         validated_step: step of the newest validation.
+        metric_step: step of the newest one that measured the metric.
         validations: number of validations.
         validation_cases: whole cases in the metric, fixed in the first validation.
         metric_every: validations from one measurement of the metric to the next, likewise.
@@ -58,6 +59,7 @@ class Progress:
     seconds_per_step: float | None = None
     epoch_started: float = 0.0
     validated_step: int = 0
+    metric_step: int = 0
     validations: int = 0
     validation_cases: int | None = None
     metric_every: int = 1

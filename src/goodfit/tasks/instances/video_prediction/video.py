@@ -187,6 +187,6 @@ def _drawn(
     for number, time, image in frames:
         artist.draw(image, timeline.at(number))
         yield time, image
-    # The tracks of a frame looked at come before it is drawn, but for the end of the channel.
+    # After frames that are damaged at the end, nobody has asked for the last instances; they belong into the tables.
     for _ in found:
         pass
