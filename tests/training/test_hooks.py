@@ -85,6 +85,13 @@ def test_the_context_carries_wishes(context: Context) -> None:
     assert (context.stop_reason, context.validation_wanted, context.recorded) == ("why not", True, {"norm": 2.5})
 
 
+@pytest.mark.parametrize("column", ["step", "epoch", "lr", "verdict", "seconds", "cpu_percent", "train_loss"])
+def test_a_column_of_the_loops_own_cannot_be_recorded(context: Context, column: str) -> None:
+    with pytest.raises(ValueError, match=f"{column!r} of metrics.csv is filled by goodfit"):
+        context.record(column, 1)
+    assert context.recorded == {}
+
+
 def test_a_hook_is_imported_from_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "mine_for_the_test.py").write_text("import goodfit\n\nclass Mine(goodfit.Hook):\n    pass\n")
     monkeypatch.chdir(tmp_path)

@@ -290,7 +290,8 @@ def test_workers_leave_signals_to_the_training_process(data: ModuleType, caplog:
 
 
 PROGRAM = """
-import os, sys
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background would begin with it ignored
 from loader_datasets import Squares
 from goodfit.training.loader import LoaderPool
 pool = LoaderPool(Squares(pause=float(sys.argv[1])), workers=2)

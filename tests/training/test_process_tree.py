@@ -38,7 +38,8 @@ def test_children_count() -> None:
         assert child.stdout is not None
         child.stdout.readline()
         tree.sample()
-        assert 75 * MB < tree.memory - before < 200 * MB
+        # Pages shared with other processes count for less as more of them come.
+        assert 50 * MB < tree.memory - before < 200 * MB
         used = tree.cpu_seconds
         assert used >= 0.25
         child.communicate()

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from goodfit.errors import HookError, SettingsError
+from goodfit.training.rows import OWN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -85,7 +86,12 @@ class Context:
         Args:
             column: name of the column; a value recorded twice before the row is written is replaced.
             value: a number or a short text.
+
+        Raises:
+            ValueError: the column is one that the loop fills itself.
         """
+        if column in OWN:
+            raise ValueError(f"the column {column!r} of metrics.csv is filled by goodfit; choose another name")
         self.recorded[column] = value
 
 

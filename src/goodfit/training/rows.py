@@ -27,6 +27,9 @@ MACHINE = (
 )
 TIMES = ("seconds", "train_seconds", "data_seconds", "validation_seconds", "elapsed_seconds")
 
+OWN = (*BEGINNING, "verdict", *MACHINE, *TIMES)
+"""Columns that hooks leave alone."""
+
 
 def columns_of(metrics: Sequence[str], loss_parts: Sequence[str]) -> list[str]:
     """Give the columns of metrics.csv in their order; hooks add theirs behind."""
