@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from goodfit.commands.plan import Prepared
     from goodfit.planning.plan import Plan
-    from goodfit.training.loop import Report
+    from goodfit.training.progress import Report
 
 
 class EnoughSteps(Exception):  # noqa: N818 (it is no error)
