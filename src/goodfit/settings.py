@@ -21,7 +21,7 @@ from pydantic import (
 )
 
 from goodfit.errors import SettingsError
-from goodfit.planning.period import Period  # noqa: TC001 (pydantic needs it when the class is made)
+from goodfit.planning.period import Period
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

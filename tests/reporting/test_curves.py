@@ -17,7 +17,7 @@ from goodfit.reporting.curves import (
 from goodfit.reporting.plotting import phase_spans
 from goodfit.tasks.segmentation.metrics import ClassMetrics
 from goodfit.tasks.segmentation.scores import gather
-from goodfit.training.verdict import Verdict
+from goodfit.training.fit.verdict import Verdict
 
 
 def row(epoch, phase, dice="", **more):

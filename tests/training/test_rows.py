@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from goodfit.training.controller import ControllerSettings, ControllerState
-from goodfit.training.monitor import MACHINE_COLUMNS
 from goodfit.training.progress import Progress
 from goodfit.training.rows import BEGINNING, MACHINE, TIMES, columns_of, live_verdict, make_row
 from goodfit.training.task import TOTAL
+from goodfit.training.watching.monitor import MACHINE_COLUMNS
 
 SETTINGS = ControllerSettings(
     epochs=10,

@@ -23,7 +23,7 @@ from pydantic import (
 from goodfit.data.labels import Labels
 from goodfit.errors import PlanError
 from goodfit.files import read_json, write_text
-from goodfit.planning.period import Period  # noqa: TC001 (pydantic needs it when the class is made)
+from goodfit.planning.period import Period
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from goodfit.reporting.plotting import Figure
     from goodfit.tasks.segmentation.scores import Scores
-    from goodfit.training.verdict import Verdict
+    from goodfit.training.fit.verdict import Verdict
 
 MEAN_DICE = "val_dice"
 _VALIDATION_PART, _TRAINING_PART = "val_loss_", "train_loss_"

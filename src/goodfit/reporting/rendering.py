@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from goodfit.reporting.content import RunContent
     from goodfit.reporting.plotting import Figure
-    from goodfit.training.verdict import Verdict
+    from goodfit.training.fit.verdict import Verdict
 
 
 def training_figures(content: RunContent, verdict: Verdict | None) -> dict[str, Figure]:

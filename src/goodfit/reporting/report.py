@@ -18,7 +18,7 @@ from goodfit.reporting.standing import fit
 if TYPE_CHECKING:
     from goodfit.reporting.content import Content
     from goodfit.reporting.plotting import Figure
-    from goodfit.training.verdict import Verdict
+    from goodfit.training.fit.verdict import Verdict
 
 
 def write_report(run: Path) -> Path:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from goodfit.planning.watched import larger_is_better
 from goodfit.reporting.plotting import PHASE_NAMES
-from goodfit.training.verdict import Curves, judge
+from goodfit.training.fit.verdict import Curves, judge
 
 if TYPE_CHECKING:
     from goodfit.reporting.content import RunContent
-    from goodfit.training.verdict import Verdict
+    from goodfit.training.fit.verdict import Verdict
 
 _WHERE = r"^(epoch|step) [\d,]+: "  # the event tells when, anyway
 _BEGINS = r"[:;] (cooldown of .* begins|no cooldown|the end, without a cooldown)$"  # and what

@@ -29,7 +29,6 @@ from goodfit.training.ema import WeightAverage
 from goodfit.training.hooks import Context, Hooks
 from goodfit.training.metrics_log import MetricsLog
 from goodfit.training.micro_batches import gradients_within_memory
-from goodfit.training.monitor import Adviser, MachineMonitor
 from goodfit.training.optimizer import build_optimizer
 from goodfit.training.progress import Progress, Report
 from goodfit.training.requests import LeaveError, StopRequests
@@ -38,6 +37,7 @@ from goodfit.training.saving import Keeper
 from goodfit.training.schedule import scheduled_rate
 from goodfit.training.task import TOTAL, BatchT
 from goodfit.training.validation import Effort, Validation
+from goodfit.training.watching.monitor import Adviser, MachineMonitor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

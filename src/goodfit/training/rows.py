@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from goodfit.training.fit.verdict import Curves, judge, short
 from goodfit.training.task import TOTAL
-from goodfit.training.verdict import Curves, judge, short
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -21,8 +21,8 @@ from goodfit.preprocessing.locations import ANNOTATED
 from goodfit.tasks.segmentation.augmentation import apply, augmentation_settings
 from goodfit.tasks.segmentation.augmentation.draw import draw
 from goodfit.tasks.segmentation.positions import choose_start, copy_crop
-from goodfit.tasks.segmentation.sampling import Batch, PatchDataset, fixed_patches, patch_loader, training_loader
-from goodfit.tasks.segmentation.streams import Purpose, stream
+from goodfit.tasks.segmentation.sampling import Batch, PatchDataset, fixed_patches, patch_loader
+from goodfit.tasks.streams import Purpose, stream
 
 NAMES = tuple(f"case_{number}" for number in range(7))
 
@@ -137,9 +137,8 @@ def test_loader_gives_the_same_bits_with_any_workers(
             blosc2.asarray(np.ascontiguousarray(array), urlpath=str(tmp_path / f"{name}{ending}.b2nd"), mode="w")
     files = dataset(FileStore(tmp_path, {name: case.locations for name, case in store.cases.items()}), keep_bytes=5000)
     state = torch.get_rng_state()
-    loaded = list(training_loader(files, first_step=2, last_step=9, workers=workers))
     with patch_loader(files, workers=workers) as loader:
-        loaded += [*loader.batches(9, 11), *loader.batches(11, 12)]
+        loaded = [*loader.batches(2, 9), *loader.batches(9, 11), *loader.batches(11, 12)]
     assert torch.equal(torch.get_rng_state(), state)
     assert [batch.step for batch in loaded] == list(range(2, 12))
     for batch in loaded:
@@ -149,8 +148,9 @@ def test_loader_gives_the_same_bits_with_any_workers(
 def test_a_case_that_cannot_be_read_is_named(store: MemoryStore) -> None:
     del store.cases["case_3"]
     patches = dataset(store)
-    with pytest.raises(DatasetError, match=r"(?s)step \d \(cases .*case_3.*KeyError") as caught:
-        list(training_loader(patches, first_step=0, last_step=2))
+    match = r"(?s)step \d \(cases .*case_3.*KeyError"
+    with patch_loader(patches) as loader, pytest.raises(DatasetError, match=match) as caught:
+        list(loader.batches(0, 2))
     step = int(str(caught.value).split()[1])
     assert ", ".join(dict.fromkeys(patches.cases_of(step))) in str(caught.value)
 
@@ -216,12 +216,12 @@ def test_parts_of_final_patches(store: MemoryStore) -> None:
 
 
 def test_loader_ends_early_and_begins_in_the_middle(store: MemoryStore) -> None:
-    loader = training_loader(dataset(store), first_step=0, last_step=10)
-    head = list(itertools.islice(loader, 4))
-    tail = list(training_loader(dataset(store), first_step=4, last_step=6))
+    with patch_loader(dataset(store)) as loader:
+        head = list(itertools.islice(loader.batches(0, 10), 4))
+        tail = list(loader.batches(4, 6))
+        assert list(loader.batches(6, 6)) == []
     for step, batch in enumerate(head + tail):
         assert_equal(batch, dataset(store)[step])
-    assert list(training_loader(dataset(store), first_step=6, last_step=6)) == []
 
 
 @pytest.mark.parametrize("patch", [(8, 6, 10), (8, 6)])

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from goodfit.reporting.instances.content import InstanceContent
     from goodfit.reporting.plotting import Figure
-    from goodfit.training.verdict import Verdict
+    from goodfit.training.fit.verdict import Verdict
 
 
 def render_instances(run: Path) -> str:

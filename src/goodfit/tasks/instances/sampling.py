@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 
 from goodfit.tasks.instances.augmentation import apply, draw
 from goodfit.tasks.instances.targets import FrameTarget, frame_target
-from goodfit.tasks.segmentation.streams import Purpose, stream
+from goodfit.tasks.streams import Purpose, stream
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

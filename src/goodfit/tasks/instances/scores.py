@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import math
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from goodfit.data.wording import counted
 from goodfit.errors import RunError
 from goodfit.files import read_json, write_text
+from goodfit.tasks.scoring import Number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,14 +44,6 @@ RULES = (
     "regions are neither found nor missed, and detections in them are no mistakes."
 )
 _DECIMALS = 3
-
-
-def _nan_for_null(value: Any) -> Any:
-    return math.nan if value is None else value
-
-
-Number = Annotated[float, BeforeValidator(_nan_for_null)]
-"""A float that may be NaN; NaN is null in JSON."""
 
 
 class _Frozen(BaseModel):

@@ -15,7 +15,7 @@ from goodfit.tasks.instances.metrics import average_precision
 from goodfit.tasks.instances.network import build_detector
 from goodfit.tasks.instances.sampling import InstanceFrames
 from goodfit.tasks.instances.weights import load_weights
-from goodfit.training.loader import LoaderPool
+from goodfit.training.loading.pool import LoaderPool
 from goodfit.training.task import ValidationResult
 
 if TYPE_CHECKING:

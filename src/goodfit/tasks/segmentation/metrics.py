@@ -18,10 +18,12 @@ eight times as fast as distance maps of the volume and needs memory for the surf
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BaseModel, ConfigDict
+
+from goodfit.tasks.scoring import Number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,14 +39,6 @@ HAUSDORFF_PERCENTILE = 95.0
 # A surface one voxel away is within a tolerance of one voxel, whatever the rounding of the file's spacing.
 _ROUNDING = 1e-5
 _CHUNK = 1 << 22  # voxels whose class indices are held at a time
-
-
-def _nan_for_null(value: Any) -> Any:
-    return math.nan if value is None else value
-
-
-Number = Annotated[float, BeforeValidator(_nan_for_null)]
-"""A float that may be NaN; NaN is null in JSON."""
 
 
 class ClassMetrics(BaseModel):

@@ -19,8 +19,8 @@ from goodfit.tasks.segmentation.positions import (
     copy_crop,
     is_foreground_position,
 )
-from goodfit.tasks.segmentation.streams import Purpose, stream
-from goodfit.training.loader import LoaderPool
+from goodfit.tasks.streams import Purpose, stream
+from goodfit.training.loading.pool import LoaderPool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -235,17 +235,6 @@ def patch_loader(dataset: PatchDataset, *, workers: int = 0, pin_memory: bool = 
         pin_memory: put batches into page-locked memory; has an effect only where there is a GPU.
     """
     return LoaderPool(dataset.shared_by(workers), workers=workers, pin_memory=pin_memory)
-
-
-def training_loader(
-    dataset: PatchDataset, *, first_step: int, last_step: int, workers: int = 0, pin_memory: bool = False
-) -> Iterator[Batch]:
-    """Give the batches of the steps ``first_step`` to ``last_step - 1``, from workers that end with them.
-
-    See :func:`patch_loader`.
-    """
-    with patch_loader(dataset, workers=workers, pin_memory=pin_memory) as loader:
-        yield from loader.batches(first_step, last_step)
 
 
 def fixed_patches(dataset: PatchDataset, count: int) -> Iterator[Batch]:

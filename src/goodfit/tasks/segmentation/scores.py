@@ -12,7 +12,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from goodfit.errors import RunError
 from goodfit.files import read_json, write_text
-from goodfit.tasks.segmentation.metrics import ClassMetrics, Number
+from goodfit.tasks.scoring import Number
+from goodfit.tasks.segmentation.metrics import ClassMetrics
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

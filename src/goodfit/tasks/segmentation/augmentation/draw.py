@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from goodfit.tasks.segmentation.streams import Purpose, stream
+from goodfit.tasks.streams import Purpose, stream
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

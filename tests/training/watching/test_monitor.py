@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 
-from goodfit.training import monitor as module
-from goodfit.training.host_memory import HostMemory
-from goodfit.training.monitor import MACHINE_COLUMNS, Advice, Adviser, MachineMonitor, advice
+from goodfit.training.watching import monitor as module
+from goodfit.training.watching.host_memory import HostMemory
+from goodfit.training.watching.monitor import MACHINE_COLUMNS, Advice, Adviser, MachineMonitor, advice
 
 if TYPE_CHECKING:
     from collections.abc import Callable

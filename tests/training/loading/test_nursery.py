@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from goodfit.training.loader_nursery import failure_of
+from goodfit.training.loading.nursery import failure_of
 
 
 class CustomError(Exception):
@@ -22,7 +22,7 @@ def test_a_failure_has_the_exception_and_its_traceback() -> None:
     failure = failure_of(error)
     assert failure.error is error
     assert failure.trace.startswith("Traceback")
-    assert "test_loader_nursery.py" in failure.trace
+    assert "test_nursery.py" in failure.trace
     assert failure.trace.endswith("ValueError: odd\n")
 
 

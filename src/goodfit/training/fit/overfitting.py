@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from goodfit.training.fit_curves import Curves, Part, Scale
-    from goodfit.training.series import Series, Trend
+    from goodfit.training.fit.curves import Curves, Part, Scale
+    from goodfit.training.fit.series import Series, Trend
 
 CERTAIN = 3 * math.sqrt(2)  # standard errors of a level that a difference of two levels must exceed
 LASTING_SHARE, LASTING_LEAST = 0.1, 3  # a rise counts when it lasts: one bad validation is none

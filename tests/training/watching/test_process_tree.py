@@ -9,7 +9,7 @@ import time
 import numpy as np
 import psutil
 
-from goodfit.training.process_tree import ProcessTree
+from goodfit.training.watching.process_tree import ProcessTree
 
 MB = 10**6
 CHILD = """

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from goodfit.tasks.segmentation.streams import Purpose, stream
+from goodfit.tasks.streams import Purpose, stream
 
 WORD = st.integers(0, 2**64 - 1)
 

@@ -6,8 +6,8 @@ import signal
 
 import pytest
 
-from goodfit.training.host_memory import HostMemory
-from goodfit.training.worker_death import cause_of_death, way_out
+from goodfit.training.loading.worker_death import cause_of_death, way_out
+from goodfit.training.watching.host_memory import HostMemory
 
 MEMORY = HostMemory(available=1_540_000_000, total=16_000_000_000, limited=False)
 JOB = HostMemory(available=40_000_000, total=8_000_000_000, limited=True)

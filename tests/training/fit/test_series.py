@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from goodfit.training.series import MOST_VALUES, Series
+from goodfit.training.fit.series import MOST_VALUES, Series
 
 
 def series(values, first_step=1):

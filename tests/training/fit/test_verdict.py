@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from goodfit.training.verdict import Curves, judge, short
+from goodfit.training.fit.verdict import Curves, judge, short
 
 BUDGET = "the budget of 50 epochs ends"
 PLATEAU = "val_dice 0.8712 has not risen by 0.001 for 30 epochs (best 0.8721 at 113)"

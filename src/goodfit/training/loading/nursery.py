@@ -23,7 +23,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from goodfit.training.transport import receive, send
+from goodfit.training.loading.transport import receive, send
 
 if TYPE_CHECKING:
     from torch.utils.data import Dataset

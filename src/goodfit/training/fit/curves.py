@@ -6,12 +6,12 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from goodfit.training.series import Series
+from goodfit.training.fit.series import Series
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from goodfit.training.series import Trend
+    from goodfit.training.fit.series import Trend
 
 # A first value may stretch the scale of the losses to this many times the range of all levels after it.
 WILD_START = 20.0

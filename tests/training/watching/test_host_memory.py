@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from goodfit.training.host_memory import HostMemory, host_memory, memory_kills
+from goodfit.training.watching.host_memory import HostMemory, host_memory, memory_kills
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -20,7 +20,7 @@ import pytest
 import torch
 
 from goodfit.errors import DatasetError, GoodfitError, ImageFileError, ResourceError, SettingsError
-from goodfit.training.loader import AHEAD, LoaderPool, ordered_batches
+from goodfit.training.loading.pool import AHEAD, LoaderPool, ordered_batches
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -293,7 +293,7 @@ PROGRAM = """
 import os, signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background would begin with it ignored
 from loader_datasets import Squares
-from goodfit.training.loader import LoaderPool
+from goodfit.training.loading.pool import LoaderPool
 pool = LoaderPool(Squares(pause=float(sys.argv[1])), workers=2)
 for step, _ in pool.batches(0, 10**6):
     print(step, flush=True)

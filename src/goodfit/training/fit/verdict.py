@@ -47,8 +47,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from goodfit.training.fit_curves import Curves, Part
-from goodfit.training.overfitting import (
+from goodfit.training.fit.curves import Curves, Part
+from goodfit.training.fit.overfitting import (
     END_LEAST,
     END_SHARE,
     METRIC_DROP,
@@ -68,7 +68,7 @@ from goodfit.training.overfitting import (
 )
 
 if TYPE_CHECKING:
-    from goodfit.training.series import Trend
+    from goodfit.training.fit.series import Trend
 
 __all__ = ["Curves", "Kind", "Verdict", "judge", "short"]
 

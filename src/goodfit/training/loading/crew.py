@@ -15,17 +15,17 @@ from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, Any
 
 from goodfit.errors import ResourceError, SettingsError
-from goodfit.training.host_memory import host_memory
-from goodfit.training.loader_nursery import Failure, Fork, Wait
-from goodfit.training.transport import receive, send
-from goodfit.training.worker_death import cause_of_death
+from goodfit.training.loading.nursery import Failure, Fork, Wait
+from goodfit.training.loading.transport import receive, send
+from goodfit.training.loading.worker_death import cause_of_death
+from goodfit.training.watching.host_memory import host_memory
 
 if TYPE_CHECKING:
     from torch.utils.data import Dataset
 
 _PROGRAM = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[2]); "
-    "from goodfit.training.loader_nursery import serve; serve(int(sys.argv[1]))"
+    "from goodfit.training.loading.nursery import serve; serve(int(sys.argv[1]))"
 )
 _CLOSE_SECONDS = 10.0
 

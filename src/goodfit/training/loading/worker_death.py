@@ -6,7 +6,7 @@ import signal
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from goodfit.training.host_memory import HostMemory
+    from goodfit.training.watching.host_memory import HostMemory
 
 GB = 1e9
 CRASHES = frozenset(-number for number in (signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGABRT, signal.SIGFPE))

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from goodfit.training.fit_curves import WILD_START, Curves, Part
+from goodfit.training.fit.curves import WILD_START, Curves, Part
 
 
 def rows(train=(), val=(), dice=(), **columns):

@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from goodfit.training.fit_curves import Curves, Part
-from goodfit.training.overfitting import excused, gain, has_learned, left_start, overfitting
-from goodfit.training.series import Series
+from goodfit.training.fit.curves import Curves, Part
+from goodfit.training.fit.overfitting import excused, gain, has_learned, left_start, overfitting
+from goodfit.training.fit.series import Series
 
 COUNT = 40
 TIME = np.arange(1, COUNT + 1) / COUNT

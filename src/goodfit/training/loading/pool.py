@@ -9,11 +9,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, runtime_checkable
 
 from goodfit.errors import DatasetError, GoodfitError, ResourceError
-from goodfit.training.host_memory import host_memory, memory_kills
-from goodfit.training.loader_crew import Crew
-from goodfit.training.loader_nursery import Failure
-from goodfit.training.transport import receive
-from goodfit.training.worker_death import cause_of_death, way_out
+from goodfit.training.loading.crew import Crew
+from goodfit.training.loading.nursery import Failure
+from goodfit.training.loading.transport import receive
+from goodfit.training.loading.worker_death import cause_of_death, way_out
+from goodfit.training.watching.host_memory import host_memory, memory_kills
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from torch.utils.data import Dataset
 
-    from goodfit.training.loader_crew import Worker
+    from goodfit.training.loading.crew import Worker
 
 logger = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hn
 
-from goodfit.training.transport import receive, send
+from goodfit.training.loading.transport import receive, send
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

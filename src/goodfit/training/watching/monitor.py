@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from goodfit.training.host_memory import host_memory
-from goodfit.training.process_tree import ProcessTree
+from goodfit.training.watching.host_memory import host_memory
+from goodfit.training.watching.process_tree import ProcessTree
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

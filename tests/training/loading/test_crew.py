@@ -9,8 +9,8 @@ import psutil
 import pytest
 
 from goodfit.errors import ResourceError
-from goodfit.training.loader_crew import Crew
-from goodfit.training.transport import receive
+from goodfit.training.loading.crew import Crew
+from goodfit.training.loading.transport import receive
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,0 +1,1 @@
+"""Batches made ahead by worker processes, and what becomes of a worker that dies."""

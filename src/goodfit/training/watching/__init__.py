@@ -1,0 +1,1 @@
+"""What the machine does while a model trains: processors, memory, GPU."""
