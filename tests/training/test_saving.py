@@ -151,18 +151,35 @@ def test_the_best_is_kept_and_the_later_of_two_equal_ones(
         sitting.step(number)
         progress.control = ControllerState(step=number)
         value = metric if larger_is_better else -metric
-        sitting.keeper.keep_best(settings(larger_is_better=larger_is_better), progress, value)
+        sitting.keeper.keep_best(settings(larger_is_better=larger_is_better), progress, value, final=False)
         writer.wait()
         kept.append(load_checkpoint(run.best).state["step"])
     assert kept == [1, 2, 2, 4, 4, 4]
     assert progress.best_metric == (0.7 if larger_is_better else -0.7)
 
 
+@pytest.mark.parametrize("larger_is_better", [True, False])
+@pytest.mark.parametrize(("metric", "kept"), [(0.6961, 2), (0.6949, 1), (0.71, 2), (math.nan, 1)])
+def test_the_last_weights_are_kept_unless_they_are_clearly_worse(
+    tmp_path: Path, writer: CheckpointWriter, larger_is_better: bool, metric: float, kept: int
+) -> None:
+    sitting, run = Sitting(tmp_path, writer), RunFolder(tmp_path)
+    progress, sign = at(0), 1 if larger_is_better else -1
+    for number, value in enumerate((0.7, metric), start=1):
+        sitting.step(number)
+        progress.control = ControllerState(step=number)
+        wanted = settings(larger_is_better=larger_is_better)
+        sitting.keeper.keep_best(wanted, progress, sign * value, final=number == 2)
+        writer.wait()
+    assert load_checkpoint(run.best).state["step"] == kept
+    assert progress.best_metric == sign * (metric if kept == 2 else 0.7)
+
+
 def test_the_best_holds_the_averaged_weights_and_says_when_they_were(tmp_path: Path, writer: CheckpointWriter) -> None:
     sitting = Sitting(tmp_path, writer)
     for number in (1, 2):
         sitting.step(number)
-    sitting.keeper.keep_best(settings(), at(7), 0.25)
+    sitting.keeper.keep_best(settings(), at(7), 0.25, final=False)
     writer.wait()
     best = load_checkpoint(RunFolder(tmp_path).best)
     assert best.state == {"epoch": 2, "step": 7, "val_dice": 0.25}
@@ -178,7 +195,7 @@ def test_before_the_first_value_the_first_weights_are_the_best_and_a_value_beats
     progress = at(0)
     for number, metric in enumerate((math.nan, math.nan, 0.0), start=1):
         progress.control = ControllerState(step=number)
-        sitting.keeper.keep_best(settings(), progress, metric)
+        sitting.keeper.keep_best(settings(), progress, metric, final=False)
         writer.wait()
         steps.append(load_checkpoint(run.best).state["step"])
     assert steps == [1, 1, 3]

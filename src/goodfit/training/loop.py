@@ -220,7 +220,7 @@ class Trainer(Generic[BatchT]):
         self.context.row = dict(validated.columns)
         self._call("after_validation")
         metric = float({**validated.columns, **progress.recorded}.get(self.control.monitor, math.nan))
-        self.keeper.keep_best(self.control, progress, metric)
+        self.keeper.keep_best(self.control, progress, metric, final=ends)
         progress.control = observe(self.control, progress.control, metric)
         return validated
 
