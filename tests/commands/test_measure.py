@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from goodfit.commands import measure as module
+from goodfit.commands import memory as memory_module
 from goodfit.commands.measure import LEAST_RESERVE, RESERVE_SHARE, measure_plan, with_precision
 from goodfit.errors import PlanError
-from goodfit.planning.memory import MemoryPrediction
+from goodfit.planning.memory import Allowances, MemoryModel, MemoryPrediction
 from goodfit.planning.time_budget import MIN_EPOCHS, OVERHEAD, STEPS_PER_EPOCH
 from goodfit.settings import build_settings
 
@@ -28,21 +29,28 @@ WIDE = {
     "decoder_blocks": [1],
 }
 CPU = {"machine.device": "cpu"}
+NOTHING_BESIDE = Allowances(workspace=0, share=1.0)
+
+
+def predicted(batch: int, per_sample: float) -> MemoryPrediction:
+    """A mebibyte and what each sample takes."""
+    return MemoryModel(((2**20, round(per_sample)),), NOTHING_BESIDE).predict(batch)
 
 
 @pytest.fixture(autouse=True)
 def machine(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
     """A machine whose steps take a millisecond per feature, with memory to be chosen."""
-    memory = {"free": 1e12, "per_sample": 2**20, "fixed": 2**20}
+    memory = {"free": 1e12, "per_sample": 2**20}
 
     def predict(configuration: Configuration, *_: Any, **__: Any) -> MemoryPrediction:
-        return MemoryPrediction.from_line(configuration.batch_size, int(memory["per_sample"]), int(memory["fixed"]))
+        return predicted(configuration.batch_size, memory["per_sample"])
 
     def step(configuration: Configuration, *_: Any) -> float:
         return 0.001 * configuration.network.features[0]
 
-    monkeypatch.setattr(module, "predict_training_memory", predict)
-    monkeypatch.setattr(module, "available_memory", lambda device: int(memory["free"]))
+    monkeypatch.setattr(memory_module, "predict_training_memory", predict)
+    monkeypatch.setattr(memory_module, "available_memory", lambda device: int(memory["free"]))
+    monkeypatch.setattr(memory_module, "allowances_on", lambda device, *, loader: NOTHING_BESIDE)
     monkeypatch.setattr(module, "time_step", step)
     monkeypatch.setattr(module, "choose_precision", lambda device: ("bfloat16", f"pays on {device}"))
     return memory
@@ -50,7 +58,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
 
 def measured(plan: Plan, listener: Any, *, spent: float = 0.0, refit: bool = True, **settings: Any) -> Plan:
     asked = {name.replace("__", "."): value for name, value in settings.items()}
-    return measure_plan(plan, build_settings({**CPU, **asked}), spent, listener, refit=refit)
+    return measure_plan(plan, build_settings({**CPU, **asked}), spent, listener, refit=refit, cases=5)
 
 
 def test_precision_is_chosen_for_the_device_unless_asked_for(tiny_plan: Callable[..., Plan]) -> None:
@@ -66,7 +74,7 @@ def test_precision_is_chosen_for_the_device_unless_asked_for(tiny_plan: Callable
 def test_without_a_time_the_hours_are_predicted(tiny_plan: Callable[..., Plan], listener: Any) -> None:
     plan = measured(tiny_plan(budget={"epochs": 1000, "steps_per_epoch": 250}), listener)
     assert listener.stages == ["measure this machine"]
-    assert plan.predicted_memory == MemoryPrediction.from_line(2, 2**20, 2**20).process
+    assert plan.predicted_memory == predicted(2, 2**20).process
     assert "a batch of 2" in plan.reasons["predicted_memory"]
     assert pytest.approx(1120) == 250_000 * 0.004 * OVERHEAD  # 19 minutes
     assert "250000 steps of 0.00 s" in plan.budget.reasons["hours"]
@@ -148,7 +156,7 @@ def test_more_memory_than_asked_for_is_warned_of(
     assert listener.notes == []
     measured(tiny_plan(), listener, plan__memory="1GB")
     (note,) = listener.notes
-    assert note.startswith("warning: a batch of 2 needs 2.00 GiB")
+    assert note.startswith("warning: a batch of 2 takes 2.00 GiB in tensors")
     assert "--batch-size" in note
 
 
@@ -172,8 +180,8 @@ def test_a_time_too_short_for_3d_trains_slices_unless_the_user_insists(
     monkeypatch.setattr(
         "goodfit.commands.measure.time_step", lambda configuration, *_: 1.0 if configuration.dims == 3 else 0.01
     )
-    fitted = measure_plan(plan, build_settings({"machine.device": "cpu"}), 0.0, listener, refit=True)
+    fitted = measure_plan(plan, build_settings({"machine.device": "cpu"}), 0.0, listener, refit=True, cases=5)
     assert fitted.configuration == "2d"
     assert "insists" in fitted.reasons["configuration"]
     insisting = build_settings({"machine.device": "cpu", "plan.configuration": "3d_fullres"})
-    assert measure_plan(plan, insisting, 0.0, listener, refit=True).configuration == "3d_fullres"
+    assert measure_plan(plan, insisting, 0.0, listener, refit=True, cases=5).configuration == "3d_fullres"

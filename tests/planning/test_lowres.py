@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from goodfit.data.labels import Labels
 from goodfit.planning.configuration_rules import plan_configuration
 from goodfit.planning.feature_map_budget import Basis
-from goodfit.planning.lowres import LowResolution, plan_lowres
+from goodfit.planning.lowres import LowResolution, plan_cascade, plan_lowres
 
 BASIS = Basis.of(Labels(classes={"a": (1,)}), cases=40)
 
@@ -67,3 +67,14 @@ def test_it_ends_for_any_case(spacing: tuple[float, ...], shape: tuple[int, ...]
     if configuration is not None:
         assert len(configuration.network.features) > 1
         assert math.prod(configuration.spacing) >= 1.9 * math.prod(spacing)
+
+
+def test_the_cascade_is_the_full_resolution_network_with_a_previous_stage() -> None:
+    fullres = plan_configuration("3d_fullres", spacing=(1, 1, 1), median_shape=(64, 64, 64), basis=BASIS, reasons={})
+    cascade = plan_cascade(fullres)
+    assert (cascade.name, cascade.previous_stage) == ("3d_cascade_fullres", "3d_lowres")
+    omitted = {"name", "previous_stage", "reasons"}
+    assert cascade.model_dump(exclude=omitted) == fullres.model_dump(exclude=omitted)
+    assert "previous_stage" in cascade.reasons
+    cascade.network.features[0] = 1
+    assert fullres.network.features[0] != 1

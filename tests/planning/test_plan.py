@@ -10,13 +10,12 @@ from pydantic import ValidationError
 
 from goodfit.data.labels import Labels
 from goodfit.errors import PlanError
-from goodfit.planning.plan import NetworkPlan, load_plan, parse_plan, plan_error, save_plan
+from goodfit.planning.lowres import plan_cascade
+from goodfit.planning.plan import NetworkPlan, Plan, load_plan, parse_plan, plan_error, save_plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-    from goodfit.planning.plan import Plan
 
 CONFIGURATION = ("configurations", "3d_fullres")
 NETWORK = (*CONFIGURATION, "network")
@@ -40,6 +39,13 @@ def test_a_plan_survives_its_file(tiny_plan: Callable[..., Plan], tmp_path: Path
         ((*CONFIGURATION, "patch_size"), [8, 8], r"3d_fullres: .*wrong number of axes"),
         ((*CONFIGURATION, "patch_size"), [8, 0, 8], r"3d_fullres\.patch_size\.1: .*greater than 0"),
         ((*CONFIGURATION, "spacing"), [1, 1], r"3d_fullres: .*three axes"),
+        ((*CONFIGURATION, "mirror_axes"), [0, 3], r"3d_fullres: .*mirror_axes \[0, 3\] should name axes of the patch"),
+        (
+            (*CONFIGURATION, "mirror_axes"),
+            [1, 0],
+            r"mirror_axes \[1, 0\] should name axes of the patch, each once and in order",
+        ),
+        ((*CONFIGURATION, "previous_stage"), "3d_lowres", r"3d_cascade_fullres has one, and no other does"),
         ((*CONFIGURATION, "batch_size"), 0, r"3d_fullres\.batch_size: .*greater than 0"),
         ((*CONFIGURATION, "batchsize"), 2, r"3d_fullres\.batchsize: Extra inputs"),
         ((*NETWORK, "kernel_sizes"), [[3, 3, 3]], r"network: .*kernel_sizes has 1 entries, features has 2"),
@@ -120,3 +126,21 @@ def test_an_error_of_the_whole_is_named_by_its_source() -> None:
             }
         )
     assert str(plan_error("--set", caught.value)).startswith("--set: this plan cannot be used.\n  plan: Value error")
+
+
+@pytest.mark.parametrize(("axes", "mirrored"), [(None, (0, 1, 2)), ([], ()), ([1, 2], (1, 2))])
+def test_all_axes_may_be_mirrored_unless_some_are_named(
+    tiny_plan: Callable[..., Plan], axes: list[int] | None, mirrored: tuple[int, ...]
+) -> None:
+    assert tiny_plan(configuration={"mirror_axes": axes}).chosen.mirrored == mirrored
+
+
+def test_a_cascade_has_a_channel_for_each_label_value_of_its_first_stage(tiny_plan: Callable[..., Plan]) -> None:
+    regions = {"whole": [1, 2, 5], "core": [2, 5], "rim": [5]}
+    plan = tiny_plan(data={"classes": regions, "regions_order": [1, 2, 5], "ignore": 6})
+    fullres = plan.chosen
+    cascade = plan_cascade(fullres)
+    assert plan.data.input_channels(fullres) == 1
+    assert plan.data.input_channels(cascade) == 1 + 3
+    with pytest.raises(ValidationError, match="3d_cascade_fullres needs the configuration 3d_lowres, which is missing"):
+        Plan.model_validate({**plan.model_dump(), "configurations": {"3d_fullres": fullres, cascade.name: cascade}})

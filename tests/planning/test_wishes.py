@@ -84,3 +84,11 @@ def test_patience_off_and_sgd() -> None:
 def test_an_impossible_patch_is_refused() -> None:
     with pytest.raises(PlanError, match="patch_size"):
         apply_wishes(derived(), build_settings({"plan.patch_size": "41x57x41"}), 200)
+
+
+def test_a_previous_stage_is_for_cascades_alone() -> None:
+    for name, value in (("previous_stage", "runs/lowres"), ("previous_folds", 5)):
+        with pytest.raises(
+            PlanError, match=f"plan.{name}: 3d_fullres has no previous stage. Add -c 3d_cascade_fullres"
+        ):
+            apply_wishes(derived(), build_settings({f"plan.{name}": value}), 40)

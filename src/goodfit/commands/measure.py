@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from goodfit.planning.arithmetic import describe_bytes, describe_seconds
-from goodfit.planning.memory import available_memory, predict_training_memory
+from goodfit.commands.memory import Machine, loader_bytes, with_memory
+from goodfit.planning.arithmetic import describe_seconds
 from goodfit.planning.time_budget import (
     OVERHEAD,
+    PREVIOUS_STAGE_SHARE,
     STEPS_FOR_3D,
     STEPS_PER_EPOCH,
+    Candidate,
     FittedBudget,
     candidates,
     fit_to_time,
@@ -19,6 +21,8 @@ from goodfit.tasks.segmentation.step_time import time_step
 from goodfit.training.device import choose_device, choose_precision
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import torch
 
     from goodfit.observer import Observer
@@ -43,7 +47,16 @@ def with_precision(plan: Plan, settings: Settings, device: torch.device) -> Plan
     return plan.model_copy(update={"training": training})
 
 
-def measure_plan(plan: Plan, settings: Settings, spent: float, observer: Observer, *, refit: bool) -> Plan:
+def measure_plan(
+    plan: Plan,
+    settings: Settings,
+    spent: float,
+    observer: Observer,
+    *,
+    refit: bool,
+    cases: int,
+    cache: Path | None = None,
+) -> Plan:
     """Complete a plan with what depends on this machine.
 
     Args:
@@ -51,7 +64,9 @@ def measure_plan(plan: Plan, settings: Settings, spent: float, observer: Observe
         settings: the user's wishes.
         spent: seconds of the time budget that are gone.
         observer: told what is going on.
-        refit: choose network and batch for the time budget; False keeps those of a plan that the user edited.
+        refit: choose network, patch and batch for time and memory; False keeps those of a plan that the user edited.
+        cases: labelled cases of the dataset.
+        cache: folder that keeps what need not be traced again.
 
     Raises:
         PlanError: the batch cannot fit into the memory; names the predicted number and the way out.
@@ -59,28 +74,10 @@ def measure_plan(plan: Plan, settings: Settings, spent: float, observer: Observe
     device = choose_device(settings.machine.device)
     observer.stage("measure this machine")
     plan = with_precision(plan, settings, device)
+    machine = Machine.ask(settings, device, loader=loader_bytes(plan, cases))
     if plan.budget.time is not None and refit:
         plan = _fit(plan, settings, device, spent)
-    memory = predict_training_memory(
-        plan.chosen,
-        len(plan.data.channels),
-        plan.data.labels.outputs,
-        optimizer=plan.training.optimizer,
-        precision=plan.training.precision,
-        ema=plan.training.ema > 0,
-    )
-    memory.refuse_if_too_large(available_memory(str(device)))
-    if settings.plan.memory is not None and memory.tensors > settings.plan.memory:
-        observer.note(
-            f"warning: {memory.describe()}, more than the {describe_bytes(settings.plan.memory)} asked for: the rules of "
-            "the planner nnunet estimate memory from feature maps alone. A smaller --batch-size needs less."
-        )
-    plan = plan.model_copy(
-        update={
-            "predicted_memory": float(memory.process),
-            "reasons": {**plan.reasons, "predicted_memory": memory.describe()},
-        }
-    )
+    plan = with_memory(plan, settings, machine, observer, refit=refit, cases=cases, cache=cache)
     if plan.budget.time is None:
         plan = _predict_hours(plan, device)
     return plan
@@ -90,18 +87,23 @@ def _fit(plan: Plan, settings: Settings, device: torch.device, spent: float) -> 
     limit = plan.budget.time
     assert limit is not None, "only called with a time budget"
     reserve = max(LEAST_RESERVE, RESERVE_SHARE * limit)
-    training_seconds = max(1.0, limit - spent - reserve)
     wishes = settings.plan
+    first_stage = plan.chosen.previous_stage is not None and wishes.previous_stage is None
+    training_seconds = max(1.0, limit - spent - reserve) * (1 - PREVIOUS_STAGE_SHARE if first_stage else 1)
 
     def measure(configuration: Configuration) -> float:
         return time_step(configuration, plan.data, plan.training, device)
 
     def fit(configuration: Configuration) -> FittedBudget:
-        ladder = candidates(configuration, batch_fixed=wishes.batch_size is not None)
+        if plan.planner == "nnunet_file":
+            ladder = [Candidate(configuration, 0)]  # the user wants this network, whatever it costs
+        else:
+            ladder = candidates(configuration, batch_fixed=wishes.batch_size is not None)
         return fit_to_time(ladder, training_seconds, measure, settings.budget.steps_per_epoch)
 
     fitted = fit(plan.chosen)
-    free_to_choose = wishes.configuration is None and wishes.patch_size is None and wishes.batch_size is None
+    nothing_given = wishes.configuration is None and wishes.patch_size is None and wishes.batch_size is None
+    free_to_choose = nothing_given and plan.planner != "nnunet_file"
     if fitted.steps < STEPS_FOR_3D and free_to_choose and plan.chosen.dims == 3 and "2d" in plan.configurations:
         slices = fit(plan.configurations["2d"])
         if slices.steps > fitted.steps:

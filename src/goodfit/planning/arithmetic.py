@@ -38,4 +38,6 @@ def describe_budget(plan: Plan, training_cases: int) -> list[str]:
     lines += [budget.reasons[name] for name in ("time", "hours") if name in budget.reasons]
     if plan.predicted_memory is not None:
         lines.append(f"memory: {plan.reasons.get('predicted_memory', describe_bytes(plan.predicted_memory))}")
+    if plan.estimated_memory is not None:
+        lines.append(f"nnU-Net's rule, which counts feature maps, estimates {describe_bytes(plan.estimated_memory)}")
     return lines

@@ -24,7 +24,7 @@ class ConfigurationChoice(NamedTuple):
 
 
 def choose_configuration(
-    configurations: Mapping[ConfigurationName, Configuration], wanted: ConfigurationName | None = None
+    configurations: Mapping[ConfigurationName, Configuration], wanted: str | None = None
 ) -> ConfigurationChoice:
     """Take 3d_fullres, unless the data is 2D or the 3d patch has fewer than five slices.
 
@@ -37,9 +37,11 @@ def choose_configuration(
     """
     fullres = configurations.get("3d_fullres")
     if wanted is not None:
-        if wanted in configurations:
-            return ConfigurationChoice(wanted, "asked for")
-        why = "the data is 2D" if fullres is None else "a full-resolution patch covers enough of a case"
+        for name in configurations:
+            if name == wanted:
+                return ConfigurationChoice(name, "asked for")
+        enough = "a full-resolution patch covers enough of a case, or a lower resolution would gain too little"
+        why = "the data is 2D" if fullres is None else enough
         raise PlanError(
             f"configuration: there is no {wanted} for this dataset ({why}). Choose one of: {', '.join(configurations)}."
         )

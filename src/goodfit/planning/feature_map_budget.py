@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from goodfit.data.labels import Labels
+    from goodfit.planning.plan import Configuration
     from goodfit.planning.topology import Topology
 
 GB = 1e9
@@ -166,6 +167,14 @@ def feature_map_values(network: NetworkPlan, patch_size: Sequence[int], outputs:
     for (voxels, features), convolutions in zip(stages[:-1], reversed(network.decoder_blocks), strict=True):
         total += voxels * features * (convolutions + 1)  # and the transposed convolution
     return total + math.prod(patch_size) * outputs
+
+
+def estimated_memory(configuration: Configuration, basis: Basis) -> float:
+    """Give the bytes that nnU-Net's rule expects of a training: the share of its budget that the batch takes."""
+    dims = configuration.dims
+    values = feature_map_values(configuration.network, configuration.patch_size, basis.outputs)
+    share = values * configuration.batch_size / (basis.preset.budgets[dims] * REFERENCE_BATCH[dims])
+    return share * basis.preset.memory
 
 
 def _encoder_values(network: NetworkPlan, stages: Sequence[tuple[int, int]]) -> int:

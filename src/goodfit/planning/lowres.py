@@ -1,4 +1,4 @@
-"""The low-resolution configuration, for cases of which a full-resolution patch sees too little."""
+"""The low-resolution configuration, for cases of which a full-resolution patch sees too little, and the cascade."""
 
 from __future__ import annotations
 
@@ -70,6 +70,24 @@ def plan_lowres(fullres: Configuration, basis: Basis) -> LowResolution:
     )
     lowres.reasons["batch_dice"] = "not for the low-resolution stage"
     return LowResolution(lowres, f"{why} only, so there is a 3d_lowres")
+
+
+def plan_cascade(fullres: Configuration) -> Configuration:
+    """Make the full-resolution configuration that also sees what 3d_lowres predicts (nnU-Net: 3d_cascade_fullres).
+
+    It is 3d_fullres in every other respect: nnU-Net's plans have it inherit from there.
+    """
+    return fullres.model_copy(
+        deep=True,
+        update={
+            "name": "3d_cascade_fullres",
+            "previous_stage": "3d_lowres",
+            "reasons": {
+                **fullres.reasons,
+                "previous_stage": "3d_lowres sees the whole of a case, and this network the details",
+            },
+        },
+    )
 
 
 def _coarser(spacing: list[float]) -> list[float]:

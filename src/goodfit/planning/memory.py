@@ -1,15 +1,13 @@
-"""Predicts the peak memory of training by tracing real steps on fake tensors, without allocating or computing them.
+"""Predicts the peak memory of training from traces of its steps on fake tensors (``step_trace``).
 
-The memory of a step grows linearly with the batch: weights, gradients, optimizer state and weight average do not
-depend on it, activations and their gradients are proportional to it. Two traces therefore give the line, and the
-line gives the largest batch. Everything that leans on torch's internals (FakeTensorMode, MemTracker) is in here.
+Two numbers come out. What is in *tensors*, the peak of torch's allocator, is traced. What the *process* takes, its
+resident set on the CPU or its reserved memory on a GPU, is what a limit is about and what gets a process killed: it is
+the tensors and the allowances that are stated beside it.
 """
 
 from __future__ import annotations
 
-import gc
 import math
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
@@ -17,83 +15,159 @@ from typing import TYPE_CHECKING, Literal
 from goodfit.errors import PlanError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from goodfit.planning.plan import Configuration
+    from goodfit.planning.trace_cache import Lines
+    from goodfit.planning.training_steps import TrainingSteps
 
 Optimizer = Literal["sgd", "adamw"]
 Precision = Literal["bfloat16", "float32"]
 
-TRACED_STEPS = 2
-"""Optimizer state appears in the first step; the second has all of it."""
-
 SMALLEST_BATCH = 2
 """nnU-Net never plans less."""
 
-PROCESS_BASE = 800 * 2**20
-"""Resident bytes of a process that has imported torch and the networks, before the first step."""
-
-PROCESS_FACTOR = 1.5
-"""Resident bytes per traced byte on the CPU: convolutions reorder their operands into scratch buffers that no tensor
-owns, and the C library keeps freed blocks. Measured over networks, batches and both precisions: 1.1 to 1.7; with
-PROCESS_BASE the prediction was 4 to 28 % above the measured resident peak, never below it."""
+RESIDENT_SHARE = 1.08
+"""Resident bytes per byte of the allocator: the C library cannot reuse every freed block. Measured over eleven networks
+in 2D and 3D, bfloat16 and float32, batches of 1 to 16: with WORKSPACE and the process's own memory 1 to 4 % off."""
+WORKSPACE = 60 * 10**6
+"""Resident bytes of what the first step loads and keeps: code of the operators, compiled kernels, the autograd graph."""
+GPU_SHARE = 1.1
+GPU_WORKSPACE = 512 * 2**20
+"""What torch reserves on a GPU beyond the tensors, where nothing has been measured: gaps between blocks, cuDNN."""
 
 _GIB = 2**30
 
 
 @dataclass(frozen=True)
-class MemoryPrediction:
-    """Peak memory of one training process, in bytes.
+class Allowances:
+    """What a training takes beside its tensors.
 
     Attributes:
-        batch_size: the batch the prediction is for.
-        tensors: bytes in tensors at the peak; on a GPU this is what the allocator hands out.
-        process: resident bytes of a training process on the CPU; the workers that load data come on top.
-        per_sample: bytes in tensors that each sample of the batch adds.
-        fixed: bytes in tensors that do not depend on the batch.
+        context: bytes of the process before the first step, with its libraries. 0 on a GPU, whose free memory is asked
+            for when the context is there already.
+        workspace: bytes of the operators' code and buffers that no tensor owns.
+        loader: bytes of the cases that the loader keeps in the training process.
+        share: bytes taken for each byte in tensors.
+        device: "cpu" or "cuda".
+        measured: on what the numbers were measured, "" where they are assumed.
     """
 
-    batch_size: int
-    tensors: int
-    process: int
-    per_sample: int
-    fixed: int
+    context: int = 0
+    workspace: int = WORKSPACE
+    loader: int = 0
+    share: float = RESIDENT_SHARE
+    device: Literal["cpu", "cuda"] = "cpu"
+    measured: str = ""
 
-    @classmethod
-    def from_line(cls, batch_size: int, per_sample: int, fixed: int) -> MemoryPrediction:
-        """Read the prediction for a batch off the line."""
-        tensors = fixed + per_sample * batch_size
-        return cls(batch_size, tensors, _process_bytes(tensors), per_sample, fixed)
+    @property
+    def fixed(self) -> int:
+        """Bytes that do not depend on the tensors."""
+        return self.context + self.workspace + self.loader
 
     def describe(self) -> str:
-        """Say it in one sentence."""
-        return (
-            f"a batch of {self.batch_size} needs {_gib(self.tensors)} in tensors at its peak "
-            f"({_gib(self.fixed)} fixed and {_gib(self.per_sample)} per sample), "
-            f"about {_gib(self.process)} for the whole process"
-        )
+        """Name each in a sentence."""
+        if self.device == "cuda":
+            known = f"measured on {self.measured}" if self.measured else "assumed, until a training has measured it"
+            return f"{self.share:g} times the tensors and {_gib(self.workspace)} that torch reserves besides ({known})"
+        parts = [f"{self.share:g} times the tensors"]
+        named = ("the process with its libraries", self.context), ("the operators' workspace", self.workspace)
+        parts += [
+            f"{_gib(size)} for {name}" for name, size in (*named, ("cases kept by the loader", self.loader)) if size
+        ]
+        return ", ".join(parts)
+
+
+@dataclass(frozen=True)
+class MemoryModel:
+    """Memory of a training as a function of the batch.
+
+    Attributes:
+        lines: (fixed, per sample) bytes; the highest of these lines is what is in tensors at the peak.
+        allowances: what comes on top.
+    """
+
+    lines: Lines
+    allowances: Allowances
+
+    def predict(self, batch_size: int) -> MemoryPrediction:
+        """Read the prediction for a batch off the lines."""
+        return MemoryPrediction(batch_size, self)
+
+    def tensors(self, batch_size: int) -> int:
+        """Bytes in tensors at the peak."""
+        return math.ceil(max(fixed + each * batch_size for fixed, each in self.lines))
 
     def largest_batch(self, limit: float) -> int:
-        """Largest batch whose process stays within ``limit`` bytes; 0 where not even one sample fits."""
-        tensors = (limit - PROCESS_BASE) / PROCESS_FACTOR
-        return max(0, math.floor((tensors - self.fixed) / self.per_sample))
+        """Largest batch that stays within ``limit`` bytes; 0 where not even one sample fits."""
+        room = (limit - self.allowances.fixed) / self.allowances.share
+        most = [
+            math.floor((room - fixed) / each) if each > 0 else (0 if fixed > room else 2**31)
+            for fixed, each in self.lines
+        ]
+        # Rounding up to whole bytes may have taken the last sample's place.
+        fits = max(0, min(most))
+        return fits - 1 if fits and self.predict(fits).process > limit else fits
+
+
+@dataclass(frozen=True)
+class MemoryPrediction:
+    """Peak memory of one training with one batch size."""
+
+    batch_size: int
+    model: MemoryModel
+
+    @property
+    def tensors(self) -> int:
+        """Bytes in tensors at the peak, scratch memory of operators included: the peak of torch's allocator."""
+        return self.model.tensors(self.batch_size)
+
+    @property
+    def process(self) -> int:
+        """Bytes that count against a limit: resident in the process, or reserved on the GPU."""
+        allowances = self.model.allowances
+        return math.ceil(allowances.fixed + allowances.share * self.tensors)
+
+    @property
+    def where(self) -> str:
+        """Name the kind of memory that ``process`` is."""
+        return "resident in the process" if self.model.allowances.device == "cpu" else "reserved on the GPU"
+
+    def describe_tensors(self) -> str:
+        """Say in one sentence what is in tensors."""
+        each = self.model.tensors(self.batch_size + 1) - self.tensors
+        return (
+            f"traced: a batch of {self.batch_size} takes {_gib(self.tensors)} in tensors at the peak of torch's allocator, "
+            f"{_gib(each)} more for each further sample"
+        )
+
+    def describe(self) -> str:
+        """Say in one sentence what the process takes."""
+        return (
+            f"a batch of {self.batch_size} takes {_gib(self.tensors)} in tensors and {_gib(self.process)} {self.where}: "
+            f"{self.model.allowances.describe()}"
+        )
 
     def refuse_if_too_large(self, limit: float) -> None:
         """Refuse a batch that does not fit.
 
+        Args:
+            limit: bytes that may be used.
+
         Raises:
-            PlanError: the process would need more than ``limit`` bytes; says how many, and what to do.
+            PlanError: more than ``limit`` bytes would be needed; says how many, and what to do.
         """
         if self.process <= limit:
             return
-        fits = self.largest_batch(limit)
-        if fits >= SMALLEST_BATCH:
-            remedy = f"Use --batch-size {fits} or less"
+        fits = self.model.largest_batch(limit)
+        if fits >= 1:
+            remedy = f"Use a batch of {fits} or less (--batch-size, or batch_size in plan.json)"
         else:
-            remedy = f"Not even a batch of {SMALLEST_BATCH} fits: use a smaller --patch-size or a smaller network"
+            remedy = "Not even one sample fits: use a smaller --patch-size or --image-size, or a smaller network"
         raise PlanError(
-            f"batch_size {self.batch_size}: training is predicted to need {_gib(self.process)} of memory, "
-            f"{_gib(limit)} may be used. {remedy}, or free some memory."
+            f"batch_size {self.batch_size}: training is predicted to need {_gib(self.process)} {self.where} "
+            f"({_gib(self.tensors)} in tensors); {_gib(limit)} may be used. {remedy}, free some memory, or try it "
+            "with --force."
         )
 
 
@@ -106,134 +180,62 @@ def predict_training_memory(
     precision: Precision,
     ema: bool,
     batch_size: int | None = None,
+    allowances: Allowances | None = None,
+    cache: Path | None = None,
 ) -> MemoryPrediction:
-    """Predict the peak memory of training, from traces of two batch sizes; repeated calls cost nothing.
+    """Predict the peak memory of a segmentation training, from traces of two batch sizes.
 
     Args:
         configuration: gives patch and network, and the batch size unless told.
-        channels: input channels.
+        channels: input channels of the network.
         outputs: output channels of the network (``Labels.outputs``).
         optimizer: what holds state beside the weights.
         precision: bfloat16 means autocast, as the training does it.
         ema: whether an average of the weights is kept.
         batch_size: another batch than the configuration's.
+        allowances: what comes on top; None for a CPU, without the process itself.
+        cache: folder that keeps traces of earlier calls; None traces once in a process.
     """
-    batch = configuration.batch_size if batch_size is None else batch_size
-    settings = _Settings(
-        network=configuration.network.model_dump_json(exclude={"reasons"}),
-        patch_size=tuple(configuration.patch_size),
-        batch_dice=configuration.batch_dice,
-        channels=channels,
-        outputs=outputs,
-        optimizer=optimizer,
-        precision=precision,
-        ema=ema,
-    )
-    per_sample, fixed = _line(settings)
-    return MemoryPrediction.from_line(batch, per_sample, fixed)
-
-
-def available_memory(device: str) -> int:
-    """Bytes that can still be taken: of main memory for "cpu", of the GPU's for "cuda" or "cuda:N"."""
-    if device == "cpu":
-        import psutil
-
-        return int(psutil.virtual_memory().available)
     import torch
 
-    free, _total = torch.cuda.mem_get_info(torch.device(device))
-    return int(free)
+    # Tracing needs torch; the rules of planning that import this module do not.
+    from goodfit.planning.training_steps import TrainingSteps
+
+    allowances = allowances or Allowances()
+    steps = TrainingSteps(
+        configuration.model_copy(
+            update={"batch_size": 1, "spacing": [1.0] * 3, "median_shape": [1.0] * 3}
+        ).model_dump_json(exclude={"reasons": True, "network": {"reasons"}}),
+        channels,
+        outputs,
+        optimizer,
+        precision,
+        ema,
+    )
+    threads = torch.get_num_threads() if allowances.device == "cpu" else 0
+    lines = _lines(steps, threads, cache)
+    return MemoryModel(lines, allowances).predict(configuration.batch_size if batch_size is None else batch_size)
 
 
-@dataclass(frozen=True)
-class _Settings:
-    """All that the memory of a step depends on, except the batch; hashable."""
+def _lines(steps: TrainingSteps, threads: int, cache: Path | None) -> Lines:
+    from goodfit.planning import operator_scratch, step_trace, trace_cache, training_steps
+    from goodfit.tasks.segmentation import loss, network
+    from goodfit.training import ema, optimizer
 
-    network: str
-    patch_size: tuple[int, ...]
-    batch_dice: bool
-    channels: int
-    outputs: int
-    optimizer: Optimizer
-    precision: Precision
-    ema: bool
+    modules = operator_scratch, step_trace, training_steps, loss, network, ema, optimizer
+    key = trace_cache.trace_key((steps, threads), modules)
+    lines = trace_cache.recall(cache, key)
+    if lines is None:
+        lines = _traced(steps, threads)
+        trace_cache.keep(cache, key, lines)
+    return lines
 
 
 @lru_cache(maxsize=64)
-def _line(settings: _Settings) -> tuple[int, int]:
-    """Trace two batch sizes; give bytes per sample and fixed bytes."""
-    small, large = SMALLEST_BATCH, 2 * SMALLEST_BATCH
-    at_small, at_large = _trace_peak(settings, small), _trace_peak(settings, large)
-    per_sample = math.ceil((at_large - at_small) / (large - small))
-    return per_sample, max(0, at_small - small * per_sample)
+def _traced(steps: TrainingSteps, threads: int) -> Lines:
+    from goodfit.planning.step_trace import trace_peaks
 
-
-def _trace_peak(settings: _Settings, batch_size: int) -> int:
-    """Run training steps on fake CPU tensors and give the largest sum of bytes alive at once."""
-    import torch
-    from torch._subclasses.fake_tensor import FakeTensorMode
-    from torch.distributed._tools.mem_tracker import MemTracker
-
-    tracker = MemTracker()
-
-    def before_step() -> None:
-        tracker.reset_mod_stats()
-        gc.collect()
-
-    with _no_garbage_collection(), FakeTensorMode(), tracker:
-        _train(settings, batch_size, before_step)
-    return int(tracker.get_tracker_snapshot("peak")[torch.device("cpu")]["Total"])
-
-
-@contextmanager
-def _no_garbage_collection() -> Iterator[None]:
-    """Keep Python from freeing reference cycles at a moment of its own choice, which would change the peak."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
-
-
-def _train(settings: _Settings, batch_size: int, before_step: Callable[[], None]) -> None:
-    """Take the steps of the training loop on blank images; under FakeTensorMode nothing is computed."""
-    import torch
-
-    from goodfit.data.labels import Labels
-    from goodfit.planning.plan import NetworkPlan, Training
-    from goodfit.tasks.segmentation.loss import SegmentationLoss
-    from goodfit.tasks.segmentation.network import build_network, deep_supervision_strides
-    from goodfit.training.ema import WeightAverage
-    from goodfit.training.optimizer import build_optimizer
-
-    plan = NetworkPlan.model_validate_json(settings.network)
-    training = Training(optimizer=settings.optimizer, precision=settings.precision)
-    # Plain labels stand for regions too: the softmax loss holds as many tensors as the sigmoid one.
-    labels = Labels({str(value): (value,) for value in range(1, settings.outputs)})
-    network = build_network(plan, settings.channels, settings.outputs, len(settings.patch_size))
-    criterion = SegmentationLoss(labels, settings.batch_dice, deep_supervision_strides(plan))
-    optimizer = build_optimizer(network, training)
-    average = WeightAverage(network, training.ema) if settings.ema else None
-    for step in range(TRACED_STEPS):
-        before_step()
-        images = torch.zeros(batch_size, settings.channels, *settings.patch_size)
-        label = torch.zeros(batch_size, 1, *settings.patch_size, dtype=torch.int16)
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=settings.precision == "bfloat16"):
-            outputs = network(images)
-        loss = criterion(outputs, label)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), training.gradient_clip)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        if average is not None:
-            average.update(network, step + 1)
-        del outputs, loss  # as the loop does on leaving Task.loss
-
-
-def _process_bytes(tensors: float) -> int:
-    return round(PROCESS_BASE + PROCESS_FACTOR * tensors)
+    return trace_peaks(steps.take, threads)
 
 
 def _gib(size: float) -> str:

@@ -14,6 +14,7 @@ from pydantic import (
     ConfigDict,
     Field,
     NonNegativeFloat,
+    NonNegativeInt,
     PositiveFloat,
     PositiveInt,
     ValidationError,
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 PLAN_VERSION: Literal[1] = 1
 
 NormalisationName = Literal["ct", "zscore", "rescale", "rgb", "none"]
-ConfigurationName = Literal["2d", "3d_fullres", "3d_lowres"]
+ConfigurationName = Literal["2d", "3d_fullres", "3d_lowres", "3d_cascade_fullres"]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -95,6 +96,10 @@ class Configuration(Section):
     batch_size: PositiveInt
     batch_dice: bool
     """Soft Dice over the whole batch instead of per sample."""
+    mirror_axes: list[NonNegativeInt] | None = None
+    """Axes of the patch along which training flips and test-time averaging may flip; null: all of them."""
+    previous_stage: Literal["3d_lowres"] | None = None
+    """Configuration whose predicted labels are further input channels, one per label value; null: none."""
     network: NetworkPlan
 
     @property
@@ -102,12 +107,21 @@ class Configuration(Section):
         """Number of spatial dimensions of the patch: 2 or 3."""
         return len(self.patch_size)
 
+    @property
+    def mirrored(self) -> tuple[int, ...]:
+        """Axes of the patch that may be flipped."""
+        return tuple(range(self.dims)) if self.mirror_axes is None else tuple(self.mirror_axes)
+
     @model_validator(mode="after")
     def _patch_fits_network(self) -> Configuration:
         if len(self.patch_size) != (2 if self.name == "2d" else 3):
             raise ValueError(f"patch_size {self.patch_size} has the wrong number of axes for {self.name}")
         if len(self.spacing) != 3 or len(self.median_shape) != 3:
             raise ValueError("spacing and median_shape have three axes")
+        if (self.previous_stage is not None) != (self.name == "3d_cascade_fullres"):
+            raise ValueError(f"previous_stage is {self.previous_stage}; 3d_cascade_fullres has one, and no other does")
+        if self.mirror_axes is not None and sorted(set(self.mirror_axes) & set(range(self.dims))) != self.mirror_axes:
+            raise ValueError(f"mirror_axes {self.mirror_axes} should name axes of the patch, each once and in order")
         for axis, size in enumerate(self.patch_size):
             factor = 1
             for stride in self.network.strides:
@@ -137,6 +151,11 @@ class Data(Section):
     use_mask: list[bool]
     """Per channel: normalise inside the nonzero mask only, outside stays 0."""
     intensities: list[IntensityStatistics]
+
+    def input_channels(self, configuration: Configuration) -> int:
+        """Number of channels that the network of a configuration takes: the image's, in a cascade also the labels'."""
+        previous = 0 if configuration.previous_stage is None else len(self.labels.foreground_values)
+        return len(self.channels) + previous
 
     @property
     def labels(self) -> Labels:
@@ -202,11 +221,17 @@ class Plan(Section):
 
     version: Literal[1] = PLAN_VERSION
     goodfit_version: str
-    planner: Literal["nnunet"] = "nnunet"
+    planner: Literal["measured", "nnunet", "nnunet_file"] = "nnunet"
+    """measured: nnU-Net's rules, then fitted to the memory by the predicted peak; nnunet: nnU-Net's rules alone;
+    nnunet_file: taken from a plans file of nnU-Net's."""
     memory: PositiveFloat
     """Bytes that the training may use."""
     predicted_memory: PositiveFloat | None = None
-    """Bytes that the chosen configuration is predicted to use at its peak."""
+    """Bytes of the chosen configuration's training at its peak: resident in the process, on a GPU reserved there."""
+    predicted_tensors: PositiveFloat | None = None
+    """Bytes of these that are in tensors, the peak of torch's allocator."""
+    estimated_memory: PositiveFloat | None = None
+    """Bytes by nnU-Net's rule, which counts feature maps."""
     data: Data
     configuration: ConfigurationName
     configurations: dict[ConfigurationName, Configuration]
@@ -218,6 +243,9 @@ class Plan(Section):
         if self.configuration not in self.configurations:
             known = ", ".join(self.configurations)
             raise ValueError(f"configuration {self.configuration!r} is not in this plan, which has: {known}")
+        for name, configuration in self.configurations.items():
+            if configuration.previous_stage is not None and configuration.previous_stage not in self.configurations:
+                raise ValueError(f"{name} needs the configuration {configuration.previous_stage}, which is missing")
         return self
 
     @property

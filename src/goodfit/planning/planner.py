@@ -10,7 +10,7 @@ from goodfit.planning import wording
 from goodfit.planning.choice import choose_configuration
 from goodfit.planning.configuration_rules import plan_configuration
 from goodfit.planning.feature_map_budget import Basis
-from goodfit.planning.lowres import plan_lowres
+from goodfit.planning.lowres import plan_cascade, plan_lowres
 from goodfit.planning.normalisation_choice import choose_normalisation
 from goodfit.planning.plan import Data, Plan
 from goodfit.planning.spacing import (
@@ -35,8 +35,8 @@ def make_plan(
     fingerprint: Fingerprint,
     *,
     memory: float | None = None,
-    configuration: ConfigurationName | None = None,
-    planner: Literal["nnunet"] = "nnunet",
+    configuration: str | None = None,
+    planner: Literal["measured", "nnunet"] = "nnunet",
     preset: PresetName = "plain",
     spacing: Sequence[float] | None = None,
 ) -> Plan:
@@ -47,7 +47,8 @@ def make_plan(
         fingerprint: measured on the same dataset.
         memory: bytes that the training may use; None takes what the preset was made for (plain: 8 GB).
         configuration: which one to train; None chooses.
-        planner: which rules.
+        planner: nnunet: the rules scale with ``memory``; measured: they are asked for the memory they were made for,
+            since the prediction fits the plan to ``memory`` afterwards (``memory_fit``).
         preset: family of networks.
         spacing: full-resolution target spacing in mm, file order (z, y, x); None derives it. As in nnU-Net
             (overwrite_target_spacing), axis order, patches and all else follow from it.
@@ -62,7 +63,8 @@ def make_plan(
         )
     if memory is not None and not memory > 0:
         raise PlanError(f"memory: {memory} is no amount of memory. Give a positive number of bytes.")
-    basis = Basis.of(dataset.labels, len(fingerprint.cases), memory, preset)
+    rule_memory = memory if planner == "nnunet" else None
+    basis = Basis.of(dataset.labels, len(fingerprint.cases), rule_memory, preset)
     target = _target(fingerprint, spacing)
     order = transpose_order(target.spacing)
     configurations, lowres_reason = _configurations(fingerprint, target, order, basis)
@@ -70,7 +72,7 @@ def make_plan(
     return Plan(
         goodfit_version=version("goodfit"),
         planner=planner,
-        memory=basis.memory,
+        memory=basis.memory if memory is None else memory,
         data=_data(dataset, fingerprint, target.spacing, order),
         configuration=chosen.name,
         configurations=configurations,
@@ -116,6 +118,7 @@ def _configurations(
         # nnU-Net: with a low-resolution stage, full-resolution patches are too small for a Dice per sample.
         fullres.batch_dice = True
         fullres.reasons["batch_dice"] = "patches are small beside the cases (there is a 3d_lowres)"
+        configurations["3d_cascade_fullres"] = plan_cascade(fullres)
     return configurations, lowres.reason
 
 

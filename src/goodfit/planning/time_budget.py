@@ -34,6 +34,8 @@ which sees several times as many samples in the same time, is ahead (docs/log.md
 LEAST_BATCH = 2
 LEAST_VOXELS = 2**17
 """Voxels of a step below which the time goes into overhead rather than arithmetic."""
+PREVIOUS_STAGE_SHARE = 0.5
+"""Part of a time budget in which a cascade trains its first stage, all folds together."""
 OVERHEAD = 1.12
 """Time per step as the loop sees it, validation and checkpoints included, relative to a bare step."""
 MIN_FEATURES = 8

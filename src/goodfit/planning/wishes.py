@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import ValidationError
 
+from goodfit.errors import PlanError
 from goodfit.planning.defaults import default_budget, default_training
 from goodfit.planning.feature_map_budget import Basis
 from goodfit.planning.override import override_configuration
@@ -34,9 +35,19 @@ def apply_wishes(plan: Plan, settings: Settings, cases: int) -> Plan:
     """
     wishes = settings.plan
     chosen = plan.chosen
+    of_cascades = sorted({"previous_stage", "previous_folds"} & wishes.model_fields_set)
+    if of_cascades and chosen.previous_stage is None:
+        raise PlanError(
+            f"plan.{', plan.'.join(of_cascades)}: {chosen.name} has no previous stage. Add -c 3d_cascade_fullres, or leave "
+            "it out."
+        )
     try:
         if wishes.batch_size is not None or wishes.patch_size is not None:
-            basis = Basis.of(plan.data.labels, cases, plan.memory, wishes.network)
+            # A network of nnU-Net's plans file may be residual without having been asked for by name.
+            residual = wishes.network == "plain" and chosen.network.architecture == "residual_unet"
+            preset = "resenc" if residual else wishes.network
+            memory = None if plan.planner == "measured" else plan.memory
+            basis = Basis.of(plan.data.labels, cases, memory, preset)
             chosen = override_configuration(
                 chosen, basis, batch_size=wishes.batch_size, patch_size=wishes.patch_size, reason=ASKED
             )

@@ -199,7 +199,9 @@ class InstancePlan(Section):
     memory: PositiveFloat
     """Bytes that the training may use."""
     predicted_memory: PositiveFloat | None = None
-    """Bytes that a step is predicted to use at its peak."""
+    """Bytes of a training at its peak: resident in the process, on a GPU reserved there."""
+    predicted_tensors: PositiveFloat | None = None
+    """Bytes of these that are in tensors, the peak of torch's allocator."""
     data: InstanceData
     model: InstanceModel = Field(default_factory=InstanceModel)
     augmentation: InstanceAugmentation = Field(default_factory=InstanceAugmentation)

@@ -99,7 +99,8 @@ def make_instance_plan(
     )
     plan = apply_instance_wishes(_with_size(plan, wanted), wishes)
     size = sized(max(1.0, fitting_pixels(plan, plan.memory, plan.batch_size)))
-    plan = _with_batch(_with_anchors(_with_size(plan, size), fingerprint), asked, device)
+    plan = _with_anchors(_with_size(plan, size), fingerprint)
+    plan = _with_batch(plan, largest_batch(plan, plan.memory), asked, device)
     plan = apply_instance_wishes(plan, wishes)
     return plan.model_copy(
         update={
@@ -201,9 +202,32 @@ def _with_anchors(plan: InstancePlan, fingerprint: InstanceFingerprint) -> Insta
     )
 
 
-def _with_batch(plan: InstancePlan, asked: Mapping[str, Any], device: DeviceKind) -> InstancePlan:
+def refit_batch(plan: InstancePlan, fits: int, memory: float, device: DeviceKind) -> InstancePlan:
+    """Give a plan with the batch that fits by a better prediction, and the learning rate that follows from it.
+
+    Args:
+        plan: whose batch the user did not choose.
+        fits: largest batch that fits.
+        memory: bytes that it fits into.
+        device: what it will be trained on.
+    """
+    most = _most_frames(plan, device)
+    batch = max(1, min(fits, most))
+    reason = f"{fits} are predicted to fit into {wording.gigabytes(memory)}; at most {most} on this device ({device})"
+    training = plan.training
+    if training.reasons.get("learning_rate") != ASKED and batch != plan.batch_size:
+        by_batch = default_instance_training(training.optimizer, batch_size=batch, masks=plan.model.masks)
+        rate_reasons = {**training.reasons, "learning_rate": by_batch.reasons["learning_rate"]}
+        training = training.model_copy(update={"learning_rate": by_batch.learning_rate, "reasons": rate_reasons})
+    if plan.model.reasons.get("normalisation") != ASKED:
+        normalisation = choose_normalisation(plan.model.weights, batch)
+        plan = _with_model(plan, {"normalisation": normalisation.value}, {"normalisation": normalisation.reason})
+    reasons = {**plan.reasons, "batch_size": reason}
+    return plan.model_copy(update={"batch_size": batch, "training": training, "reasons": reasons})
+
+
+def _with_batch(plan: InstancePlan, fits: int, asked: Mapping[str, Any], device: DeviceKind) -> InstancePlan:
     """Give the plan with the batch that fits, and what depends on it: normalisation and training."""
-    fits = largest_batch(plan, plan.memory)
     most = _most_frames(plan, device)
     batch = asked.get("plan.batch_size", min(fits, most))
     if batch < 1:

@@ -1,0 +1,53 @@
+"""Measures what torch reserves on a GPU for training, so that the next prediction knows its offset."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from goodfit.planning import gpu_offset
+from goodfit.training.hooks import Hook
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from goodfit.planning.instances.plan import InstancePlan
+    from goodfit.planning.plan import Plan
+    from goodfit.training.hooks import Context
+
+STEPS = 3
+"""Steps after which the peak is read: by then all buffers are there, and no validation has been."""
+
+
+class ReservedMemory(Hook):
+    """Notes the peak of the reserved memory of the first steps beside the traced peak, once in a training.
+
+    Args:
+        device: the GPU.
+        tensors: traced peak in bytes, of the same network and batch.
+        folder: of the notes; None: the user's.
+    """
+
+    def __init__(self, device: torch.device, tensors: float, folder: Path | None = None) -> None:
+        self._device, self._tensors, self._folder = device, tensors, folder
+        self._steps = 0
+
+    def before_train(self, context: Context) -> None:
+        """Forget what was reserved before, as for timing other networks."""
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(self._device)
+
+    def after_step(self, context: Context) -> None:
+        """Read the peak after a few steps."""
+        self._steps += 1
+        if self._steps == STEPS:
+            reserved = torch.cuda.max_memory_reserved(self._device)
+            gpu_offset.remember(gpu_offset.name_of(self._device), self._tensors, reserved, self._folder)
+
+
+def noted_memory(device: torch.device, plan: Plan | InstancePlan) -> list[Hook]:
+    """Give the hook where there is a GPU, and a traced peak to compare with."""
+    if device.type != "cuda" or plan.predicted_tensors is None:
+        return []
+    return [ReservedMemory(device, plan.predicted_tensors)]
