@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from goodfit.data.itk import read_with_itk
-from goodfit.data.nifti import read_nifti
+from goodfit.data.nifti import read_nifti, require_whole_nifti
 from goodfit.errors import ImageFileError
 
 if TYPE_CHECKING:
@@ -134,3 +134,22 @@ def test_real_files_are_read_as_itk_does(shared_data: Callable[[str], Path], nam
             result = read_nifti(file)
             assert result is not None
             assert result.geometry is not None
+
+
+@pytest.mark.parametrize("ending", [".nii", ".nii.gz"])
+def test_files_of_four_axes_are_whole_or_refused(tmp_path: Path, ending: str) -> None:
+    random = np.random.default_rng(0)
+    parts = [SimpleITK.GetImageFromArray(random.integers(0, 99, (4, 5, 6)).astype(np.int16)) for _ in range(3)]
+    image = SimpleITK.JoinSeries(parts)
+    file = tmp_path / f"x{ending}"
+    SimpleITK.WriteImage(image, str(file))
+    require_whole_nifti(file)
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-20])
+    with pytest.raises(ImageFileError, match="truncated"):
+        require_whole_nifti(file)
+    file.write_bytes(whole[:100])
+    with pytest.raises(ImageFileError, match="truncated"):
+        require_whole_nifti(file)
+    file.write_bytes(bytes(400))
+    require_whole_nifti(file)  # no NIfTI-1 at all: for others to judge

@@ -7,12 +7,14 @@ import pytest
 
 from goodfit.data.geometry import Geometry
 from goodfit.data.labels import Labels
+from goodfit.data.readers import read_image
 from goodfit.preprocessing.locations import ANNOTATED
 from goodfit.preprocessing.nnunet import case_properties, data_folder_name, dataset_json
 from goodfit.preprocessing.properties import CaseProperties
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from goodfit.planning.plan import Data
 
@@ -47,6 +49,19 @@ def test_geometry_is_in_itks_order_and_dimension(properties: CaseProperties) -> 
     }
     assert described["spacing"] == [999.0, 2.0, 1.0]
     assert described["bbox_used_for_cropping"] == [[0, 1], [1, 8], [2, 9]]
+
+
+def test_a_volume_has_the_affine_of_its_nifti_file(tmp_path: Path) -> None:
+    nibabel = pytest.importorskip("nibabel", reason="the judge of NIfTI geometry is not installed")
+    affine = np.array([[0, -2.0, 0, 7], [1.5, 0, 0, -8], [0, 0, 3.0, 9], [0, 0, 0, 1]])
+    nibabel.save(nibabel.Nifti1Image(np.zeros((3, 4, 5), np.float32), affine), tmp_path / "volume.nii")
+    geometry = read_image([tmp_path / "volume.nii"]).geometry
+    box = ((0, 5), (0, 4), (0, 3))
+    properties = CaseProperties(geometry, (0, 1, 2), (5, 4, 3), box, (5, 4, 3), (5, 4, 3), geometry.spacing)
+
+    described = case_properties(properties, {}, Labels({"organ": (1,)}))
+
+    assert np.allclose(described["nibabel_stuff"]["original_affine"], affine)
 
 
 def test_locations_of_plain_labels_get_a_channel_column(properties: CaseProperties) -> None:

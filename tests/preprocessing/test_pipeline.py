@@ -7,6 +7,7 @@ import pytest
 
 from goodfit.data.dataset import open_dataset
 from goodfit.errors import DatasetError, PlanError, ResourceError
+from goodfit.planning.lowres import plan_cascade
 from goodfit.preprocessing import pipeline as module
 from goodfit.preprocessing.pipeline import preprocess_dataset
 
@@ -71,6 +72,24 @@ def test_equal_arrays_are_stored_once(
     )
     assert coarse["2d"].case("case_0").image.shape == (1, 12, 18, 18)
     assert coarse["3d_fullres"].case("case_0").image.shape == (1, 6, 18, 18)
+
+
+def test_the_cascade_has_the_arrays_of_the_full_resolution(
+    make_dataset: Callable[..., Path], make_plan: Callable[..., Plan], tmp_path: Path, computed: list[str]
+) -> None:
+    plan = make_plan()
+    fullres = plan.configurations["3d_fullres"]
+    lowres = fullres.model_copy(update={"name": "3d_lowres"})
+    both = {**plan.configurations, "3d_lowres": lowres, "3d_cascade_fullres": plan_cascade(fullres)}
+    plan = plan.model_copy(update={"configurations": both})
+    dataset = open_dataset(make_dataset())
+
+    stores = preprocess_dataset(dataset, plan, tmp_path, configurations=["3d_cascade_fullres", "3d_fullres"])
+    again = preprocess_dataset(dataset, plan, tmp_path, configurations=["3d_cascade_fullres"])
+
+    assert stores["3d_cascade_fullres"].folder == stores["3d_fullres"].folder == tmp_path / "nnUNetPlans_3d_fullres"
+    assert again["3d_cascade_fullres"].names() == NAMES
+    assert sorted(computed) == NAMES
 
 
 def test_large_equal_arrays_get_chunks_of_their_own(

@@ -10,7 +10,7 @@ import pytest
 
 from goodfit.errors import RunError
 from goodfit.training.controller import Event
-from goodfit.training.run_folder import RunFolder, environment, locked
+from goodfit.training.run_folder import IMPORTED, RunFolder, environment, locked
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,6 +26,15 @@ def test_record_is_updated_not_replaced(tmp_path: Path) -> None:
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="no run folder"):
         RunFolder(tmp_path).read_record()
+
+
+def test_an_imported_model_has_no_training_to_go_on_with(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    run.update_record(status="finished")
+    assert run.require_trained_here() == {"status": "finished"}
+    run.update_record(status=IMPORTED)
+    with pytest.raises(RunError, match=rf"goodfit train DATASET --initialise-from {tmp_path}"):
+        run.require_trained_here()
 
 
 def test_events_of_steps_done_anew_are_dropped(tmp_path: Path) -> None:

@@ -14,15 +14,16 @@ from goodfit.data.description import read_description
 from goodfit.data.formats import ending_of, list_images, stem_of
 from goodfit.data.groups import assign_groups
 from goodfit.data.layouts import CaseFiles, listed_files, match_folders, relative
+from goodfit.data.preprocessed import is_preprocessed, preprocessed_cases
 from goodfit.data.problems import Problem
 from goodfit.errors import DatasetError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from goodfit.data.labels import Labels
 
-Layout = Literal["nnunet", "plain"]
+Layout = Literal["nnunet", "plain", "preprocessed"]
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,8 @@ class Case:
 
     Attributes:
         name: unique within the dataset.
-        images: one file per channel, or one file that holds all channels.
+        images: one file per channel, or one file that holds all channels; of a preprocessed dataset its arrays, one file
+            for each configuration.
         label: the label file, or None for test images without one.
         group: what must not be split across sets; the case's own name where no groups are given.
     """
@@ -52,7 +54,7 @@ class Dataset:
         channels: channel names.
         labels: the classes.
         file_ending: of the images, with the dot; predictions are written as ``label_ending`` of it.
-        layout: nnU-Net's raw layout, or images/ beside labels/.
+        layout: nnU-Net's raw layout, images/ beside labels/, or a folder of nnUNet_preprocessed.
         cases: the labelled cases, sorted by name.
         test_cases: the cases of imagesTs; ``label`` is set where labelsTs has one.
         grouped: groups were given, instead of one group per case.
@@ -74,6 +76,11 @@ class Dataset:
     def _by_name(self) -> dict[str, Case]:
         return {case.name: case for case in (*self.test_cases, *self.cases)}
 
+    @property
+    def class_values(self) -> Mapping[str, Sequence[int]]:
+        """Class -> the label values that it stands for."""
+        return self.labels.classes
+
     def case(self, name: str) -> Case:
         """Find a case by name among the labelled and the test cases.
 
@@ -86,7 +93,7 @@ class Dataset:
 
 
 def open_dataset(root: Path, *, group_by: str | None = None) -> Dataset:
-    """List a dataset: nnU-Net's raw layout where dataset.json is there, else images/ beside labels/.
+    """List a dataset: nnU-Net's raw layout where dataset.json is there, else images/ beside labels/; or preprocessed.
 
     Image files are not read, except that the plain layout takes its classes from the label files.
 
@@ -101,13 +108,15 @@ def open_dataset(root: Path, *, group_by: str | None = None) -> Dataset:
     root = Path(root).expanduser().absolute()
     if not root.is_dir():
         raise DatasetError(f"{root}: there is no such folder.")
+    if is_preprocessed(root):
+        return _open_preprocessed(root, group_by)
     if (root / "dataset.json").is_file():
         return _open_nnunet(root, group_by)
     if (root / "images").is_dir() and (root / "labels").is_dir():
         return _open_plain(root, group_by)
     raise DatasetError(
         f"{root}: this is no dataset folder. Looked for dataset.json with imagesTr/ and labelsTr/ (nnU-Net's raw "
-        "layout) and for images/ with labels/ (files of equal names)."
+        "layout) or with gt_segmentations/ (nnUNet_preprocessed), and for images/ with labels/ (files of equal names)."
     )
 
 
@@ -139,6 +148,26 @@ def _open_nnunet(root: Path, group_by: str | None) -> Dataset:
         ),
         found,
         tests,
+        problems,
+        group_by,
+    )
+
+
+def _open_preprocessed(root: Path, group_by: str | None) -> Dataset:
+    description = read_description(root / "dataset.json")
+    found, problems = preprocessed_cases(root)
+    return _assemble(
+        Dataset(
+            root=root,
+            name=description.name or root.name,
+            channels=description.channels,
+            labels=description.labels,
+            file_ending=description.file_ending or _ending_in_use(found.values()),
+            layout="preprocessed",
+            cases=(),
+        ),
+        found,
+        {},
         problems,
         group_by,
     )

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from goodfit.data.balancing import divide
-from goodfit.data.splits import Split, by_group, merge_groups, missing_classes, presence_table
+from goodfit.data.splits import Classed, Split, by_group, merge_groups, missing_classes, presence_table
 from goodfit.data.wording import counted, some
 from goodfit.errors import SplitError
 from goodfit.files import read_json, write_json
@@ -16,8 +16,6 @@ from goodfit.files import read_json, write_json
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
-
-    from goodfit.data.dataset import Dataset
 
 FOLDS = 5
 FOLD_SEED = 12345
@@ -30,6 +28,43 @@ FEWEST_STOPPING, MOST_STOPPING_SHARE = 2, 1 / 3
 """One case says little about when to stop; but most of the training part is there to be learned from."""
 STOPPED_ON_FOLD = "the fold that is scored decided when to stop and which checkpoint is best"
 TRAINED_ON_ALL = "every case was trained on, so the validation says nothing about new cases"
+
+
+class Member(Protocol):
+    """A case of a dataset of any kind."""
+
+    @property
+    def name(self) -> str:
+        """Unique in the dataset."""
+        ...
+
+    @property
+    def group(self) -> str:
+        """What must not be divided."""
+        ...
+
+
+class Foldable(Classed, Protocol):
+    """A dataset of any kind: volumes with labels, or frames with instances."""
+
+    @property
+    def root(self) -> Path:
+        """Its folder."""
+        ...
+
+    @property
+    def grouped(self) -> bool:
+        """Whether groups were given, rather than one for each case."""
+        ...
+
+    @property
+    def cases(self) -> Sequence[Member]:
+        """The cases with labels."""
+        ...
+
+    def case(self, name: str) -> Member:
+        """Find a case by name."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -55,30 +90,34 @@ class Folds:
     warnings: tuple[str, ...] = ()
 
 
-def make_folds(dataset: Dataset) -> Folds:
-    """Divide the labelled cases into five folds; each case is in the validation part of one.
+def make_folds(dataset: Foldable, count: int = FOLDS) -> Folds:
+    """Divide the labelled cases into folds; each case is in the validation part of one.
 
     nnU-Net: the sorted case names are shuffled with seed 12345 and cut into five parts of equal size, the first ones
     a case larger where that does not come out even (scikit-learn's ``KFold``). Without groups the folds are exactly
     these. Where groups are given, the groups are shuffled with that seed and cut where the parts have that many
     cases; with one case in each group that gives the same folds.
 
+    Args:
+        dataset: with its groups.
+        count: number of folds; nnU-Net's are five.
+
     Raises:
-        SplitError: there are fewer than five groups.
+        SplitError: there are fewer groups than folds.
     """
     names = sorted(case.name for case in dataset.cases)
     groups = list(by_group({name: dataset.case(name).group for name in names}).values())
-    if len(groups) < FOLDS:
+    if len(groups) < count:
         what = counted(len(groups), "group" if dataset.grouped else "labelled case")
         raise SplitError(
-            f"{dataset.root}: {what}, too few for {FOLDS} folds. Add cases, or hand in folds of your own with --splits FILE "
+            f"{dataset.root}: {what}, too few for {count} folds. Add cases, or hand in folds of your own with --splits FILE "
             f'(a list of {{"train": [...], "val": [...]}}).'
         )
-    whole = _cut(groups, len(names))
-    source = f"nnU-Net's folds: {FOLDS} parts of the sorted case names, shuffled with seed {FOLD_SEED}"
+    whole = _cut(groups, len(names), count)
+    source = f"nnU-Net's folds: {count} parts of the sorted case names, shuffled with seed {FOLD_SEED}"
     if len(groups) < len(names):
         source = (
-            f"{FOLDS} folds by group: {len(names)} cases in {len(groups)} groups, shuffled with seed {FOLD_SEED}. nnU-Net's "
+            f"{count} folds by group: {len(names)} cases in {len(groups)} groups, shuffled with seed {FOLD_SEED}. nnU-Net's "
             "own folds take no heed of groups, so these differ from them"
         )
     return Folds(
@@ -87,23 +126,23 @@ def make_folds(dataset: Dataset) -> Folds:
     )
 
 
-def _cut(groups: Sequence[Sequence[str]], cases: int) -> list[set[str]]:
+def _cut(groups: Sequence[Sequence[str]], cases: int, count: int) -> list[set[str]]:
     """Shuffle groups and cut them into folds: each goes to the part in which its middle case falls."""
     order = np.arange(len(groups))
     np.random.RandomState(FOLD_SEED).shuffle(order)  # nnU-Net's folds come of this older generator
-    ends = np.cumsum([cases // FOLDS + (part < cases % FOLDS) for part in range(FOLDS)])
+    ends = np.cumsum([cases // count + (part < cases % count) for part in range(count)])
     sizes = np.array([len(groups[index]) for index in order.tolist()])
     middles = np.cumsum(sizes) - sizes / 2
     chosen = np.searchsorted(ends, middles, side="right")
-    if len(set(chosen.tolist())) < FOLDS:  # a group larger than a fold has left one empty: count groups, not cases
-        chosen = np.arange(len(groups)) * FOLDS // len(groups)
-    parts: list[set[str]] = [set() for _ in range(FOLDS)]
+    if len(set(chosen.tolist())) < count:  # a group larger than a fold has left one empty: count groups, not cases
+        chosen = np.arange(len(groups)) * count // len(groups)
+    parts: list[set[str]] = [set() for _ in range(count)]
     for index, part in zip(order.tolist(), chosen.tolist(), strict=True):
         parts[part].update(groups[index])
     return parts
 
 
-def find_splits(dataset: Dataset) -> Path | None:
+def find_splits(dataset: Foldable) -> Path | None:
     """Find a splits_final.json: in the dataset's folder, or where nnU-Net keeps its preprocessed data beside it."""
     name = dataset.root.name
     parents = [dataset.root.parent, *dataset.root.parent.parents[:1]]
@@ -116,7 +155,7 @@ def save_folds(folds: Folds, path: Path) -> None:
     write_json(path, [{"train": list(fold.train), "val": list(fold.validation)} for fold in folds.folds])
 
 
-def load_folds(path: Path, dataset: Dataset) -> Folds:
+def load_folds(path: Path, dataset: Foldable) -> Folds:
     """Read nnU-Net's splits_final.json: a list of ``{"train": [...], "val": [...]}``.
 
     Cases that no fold, or more than one, is scored on are warned about.
@@ -151,7 +190,7 @@ def _parse(entry: object, place: str) -> Fold:
     return Fold(*parts)
 
 
-def _require_honest(fold: Fold, known: set[str], dataset: Dataset, place: str) -> None:
+def _require_honest(fold: Fold, known: set[str], dataset: Foldable, place: str) -> None:
     unknown = sorted({*fold.train, *fold.validation} - known)
     if unknown:
         raise SplitError(
@@ -188,7 +227,7 @@ def _remarks(folds: Sequence[Fold], known: Iterable[str], path: Path) -> Iterato
 def fold_split(
     folds: Folds,
     fold: int,
-    dataset: Dataset,
+    dataset: Foldable,
     *,
     seed: int = 0,
     share: float = STOPPING_SHARE,
@@ -276,7 +315,7 @@ def fold_split(
     )
 
 
-def all_split(dataset: Dataset, *, seed: int = 0) -> Split:
+def all_split(dataset: Foldable, *, seed: int = 0) -> Split:
     """Train on every labelled case (nnU-Net: the fold "all"); the same cases validate, and none is left for a test."""
     names = [case.name for case in dataset.cases]
     return Split(

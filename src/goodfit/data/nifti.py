@@ -7,6 +7,7 @@ costs no second pass. What is out of the ordinary (NIfTI-2, disagreeing affines)
 
 from __future__ import annotations
 
+import math
 import struct
 import zlib
 from dataclasses import dataclass
@@ -98,6 +99,26 @@ def read_nifti(file: Path) -> NiftiContent | None:
     elif order == ">":
         array = array.astype(dtype.newbyteorder("="))
     return NiftiContent(array, _geometry(content, order) if dim[0] == 3 else None)
+
+
+def require_whole_nifti(file: Path) -> None:
+    """Check that a NIfTI-1 file of any number of axes is there to its last byte; other kinds are passed over.
+
+    Raises:
+        ImageFileError: the file is truncated or damaged.
+    """
+    content = _decompressed(file)
+    if len(content) < _HEADER_BYTES:
+        raise ImageFileError(f"{file}: {_TRUNCATED}")
+    order = next((mark for mark in "<>" if struct.unpack_from(f"{mark}i", content)[0] == _HEADER_BYTES), None)
+    if order is None or content[344:348] != b"n+1\0":
+        return
+    dim = struct.unpack_from(f"{order}8h", content, 40)
+    bits = struct.unpack_from(f"{order}h", content, 72)[0]
+    offset = int(struct.unpack_from(f"{order}f", content, 108)[0])
+    voxels = math.prod(max(1, size) for size in dim[1 : dim[0] + 1])
+    if len(content) < offset + voxels * bits // 8:
+        raise ImageFileError(f"{file}: {_TRUNCATED}")
 
 
 def _decompressed(file: Path) -> bytes:

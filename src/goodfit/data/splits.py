@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -168,13 +168,22 @@ def _require_groups(
     raise SplitError(f"{dataset.root}: {how}, at least {needed} groups are needed for {sets}. {ways}{more}.")
 
 
+class Classed(Protocol):
+    """A dataset of any kind, as far as its classes go."""
+
+    @property
+    def class_values(self) -> Mapping[str, Sequence[int]]:
+        """Class -> the label values, or the number of the category, that it stands for."""
+        ...
+
+
 def presence_table(
-    members: Sequence[Sequence[str]], dataset: Dataset, voxels: Mapping[str, Mapping[int, int]] | None
+    members: Sequence[Sequence[str]], dataset: Classed, voxels: Mapping[str, Mapping[int, int]] | None
 ) -> tuple[np.ndarray[tuple[int, int], np.dtype[np.int64]], list[str]]:
     """Count the cases of each group that hold each class, (G, K), and name the classes."""
     if voxels is None:
         return np.zeros((len(members), 0), dtype=np.int64), []
-    classes = dataset.labels.classes
+    classes = dataset.class_values
     table = np.zeros((len(members), len(classes)), dtype=np.int64)
     for row, cases in enumerate(members):
         for column, values in enumerate(classes.values()):

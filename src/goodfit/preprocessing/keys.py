@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from goodfit.planning.plan import Configuration, Data
 
-STORE_VERSION = 1
+STORE_VERSION = 2
 """Raised whenever the same dataset and plan would give other files."""
 
 

@@ -12,6 +12,7 @@ from goodfit.preprocessing.locations import ANNOTATED
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from goodfit.data.geometry import Geometry
     from goodfit.data.labels import Labels
     from goodfit.planning.plan import Data
     from goodfit.preprocessing.locations import Locations
@@ -19,8 +20,11 @@ if TYPE_CHECKING:
 
 
 def data_folder_name(configuration: str) -> str:
-    """Name of the folder with a configuration's arrays (nnU-Net: data_identifier)."""
-    return f"nnUNetPlans_{configuration}"
+    """Name of the folder with a configuration's arrays (nnU-Net: data_identifier).
+
+    The cascade is trained on the arrays of 3d_fullres.
+    """
+    return f"nnUNetPlans_{configuration.replace('3d_cascade_fullres', '3d_fullres')}"
 
 
 def dataset_json(data: Data, cases: int) -> dict[str, Any]:
@@ -45,7 +49,10 @@ def dataset_json(data: Data, cases: int) -> dict[str, Any]:
 def case_properties(properties: CaseProperties, locations: Locations, labels: Labels) -> dict[str, Any]:
     """Describe a case as nnU-Net's loader and exporter read it."""
     geometry = properties.geometry
+    # nnU-Net reads .nii with another library, whose notes on the geometry it then writes its labels by.
+    affine = {} if geometry.dims == 2 else {"nibabel_stuff": {"original_affine": _affine(geometry)}}
     return {
+        **affine,
         "sitk_stuff": {
             "spacing": tuple(reversed(geometry.spacing[3 - geometry.dims :])),
             "origin": geometry.origin,
@@ -59,6 +66,15 @@ def case_properties(properties: CaseProperties, locations: Locations, labels: La
             _class_key(key, labels): _with_channel(found) if len(found) else [] for key, found in locations.items()
         },
     }
+
+
+def _affine(geometry: Geometry) -> npt.NDArray[np.float64]:
+    """Matrix from voxel indices (x, y, z) to NIfTI's world, whose x and y point the other way than ITK's."""
+    affine = np.eye(4)
+    affine[:3, :3] = np.reshape(geometry.direction, (3, 3)) * geometry.spacing[::-1]
+    affine[:3, 3] = geometry.origin
+    affine[:2] *= -1
+    return affine
 
 
 def _class_key(key: int, labels: Labels) -> int | tuple[int, ...]:

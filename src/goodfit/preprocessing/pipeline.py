@@ -87,8 +87,10 @@ def preprocess_dataset(
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".lock"):
         targets = _prepare_targets(plan, folder, configurations)
+        # The cascade shares the arrays of 3d_fullres.
+        folders = {target.store.folder: target for target in targets.values()}
         missing = {
-            name: [target for target in targets.values() if not target.store.is_complete(name)] for name in names
+            name: [target for target in folders.values() if not target.store.is_complete(name)] for name in names
         }
         todo = [name for name in names if missing[name]]
         write_json(folder / "dataset.json", dataset_json(plan.data, len(dataset.cases)))

@@ -60,12 +60,12 @@ class StoredCase:
     @cached_property
     def image(self) -> blosc2.NDArray:
         """(C, Z, Y, X) float32; indexing it decompresses just that part."""
-        return _open(self.folder / f"{self.name}.b2nd")
+        return open_array(self.folder / f"{self.name}.b2nd")
 
     @cached_property
     def label(self) -> blosc2.NDArray:
         """(1, Z, Y, X) signed integers; -1 is background outside the nonzero mask."""
-        return _open(self.folder / f"{self.name}_seg.b2nd")
+        return open_array(self.folder / f"{self.name}_seg.b2nd")
 
     @cached_property
     def properties(self) -> CaseProperties:
@@ -141,8 +141,8 @@ def write_case(
     """
     image_path, label_path, pickle_path, locations_path = _files(folder, name)
     marker_path(folder, name).unlink(missing_ok=True)
-    _write_array(image_path, image, patch_size, shuffle=properties.resampled)
-    _write_array(label_path, label, patch_size, shuffle=False)
+    write_array(image_path, image, patch_size, shuffle=properties.resampled)
+    write_array(label_path, label, patch_size, shuffle=False)
     write_bytes(pickle_path, pickle.dumps(case_properties(properties, locations, labels)))
     with replacing(locations_path) as temporary, temporary.open("wb") as file:
         np.savez(file, allow_pickle=False, **{str(key): found for key, found in locations.items()})
@@ -222,7 +222,15 @@ def _shrink(sides: list[int], patch: Sequence[int], most_voxels: int) -> list[in
     return sides
 
 
-def _write_array(path: Path, array: npt.NDArray[Any], patch_size: Sequence[int], *, shuffle: bool) -> None:
+def write_array(path: Path, array: npt.NDArray[Any], patch_size: Sequence[int], *, shuffle: bool) -> None:
+    """Write an array (C, Z, Y, X) atomically, in blocks that suit the patch.
+
+    Args:
+        path: the file, CASE.b2nd.
+        array: of any number type.
+        patch_size: two or three sides.
+        shuffle: put bytes of equal significance together, which suits floating point values that do not repeat.
+    """
     import blosc2
 
     chunks, blocks = chunk_shapes(array.shape, patch_size, array.itemsize)
@@ -241,7 +249,12 @@ def _write_array(path: Path, array: npt.NDArray[Any], patch_size: Sequence[int],
     write_bytes(path, packed.to_cframe())
 
 
-def _open(path: Path) -> blosc2.NDArray:
+def open_array(path: Path) -> blosc2.NDArray:
+    """Open an array for reading; indexing it decompresses just that part.
+
+    Raises:
+        DatasetError: there is no such file.
+    """
     import blosc2
 
     if not path.is_file():

@@ -69,13 +69,19 @@ class Recipe:
         """Make the network. Training, prediction and every continued run call this.
 
         Args:
-            plan: the plan (``goodfit.planning.plan.Plan`` for segmentation).
-            default: makes the plan's network.
+            plan: the plan (``goodfit.planning.plan.Plan`` for segmentation, ``goodfit.planning.instances.plan.InstancePlan``
+                for instances).
+            default: makes the plan's network; of instances with the weights it begins with, a detector like
+                torchvision's, which the network has to stay.
         """
         return default()
 
     def build_loss(self, plan: Any, default: Callable[[], nn.Module]) -> nn.Module:
-        """Make the loss: a module that takes the network's outputs and the labels and gives a scalar."""
+        """Make the loss: a module that takes the network's outputs and the labels and gives a scalar.
+
+        Of instances it takes the losses that the detector gives, by name (``rpn_objectness``, ``rpn_box``, ``class``,
+        ``box``, ``mask``), and gives their total; the default sums them.
+        """
         return default()
 
     def build_optimizer(
@@ -85,7 +91,11 @@ class Recipe:
         return default()
 
     def build_augmentation(self, plan: Any, default: Callable[[], Any]) -> Any:
-        """Make the settings of the augmentation (``AugmentationSettings`` for segmentation)."""
+        """Make the settings of the augmentation.
+
+        ``AugmentationSettings`` for segmentation; for instances ``InstanceAugmentation``, the plan's section, or None
+        for none.
+        """
         return default()
 
     @classmethod

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from goodfit.training.controller import Event
 
+IMPORTED = "imported"
+"""Status of a run whose model was trained by another program."""
 RECORDED_PACKAGES = ("goodfit", "torch", "numpy", "dynamic-network-architectures", "SimpleITK", "blosc2")
 
 
@@ -113,6 +115,20 @@ class RunFolder:
             raise RunError(f"{self.record}: expected a JSON object. The file was edited or damaged.")
         return value
 
+    def require_trained_here(self) -> dict[str, Any]:
+        """Give run.json of a run that goodfit trained.
+
+        Raises:
+            RunError: the folder is no run folder, or its model was imported: nothing is there to go on with.
+        """
+        record = self.read_record()
+        if record.get("status") == IMPORTED:
+            raise RunError(
+                f"{self.path}: this model was imported, so its training cannot go on here. Begin one with its weights: "
+                f"goodfit train DATASET --initialise-from {self.path}"
+            )
+        return record
+
     def update_record(self, **values: Any) -> None:
         """Add or replace entries of run.json."""
         record = self.read_record() if self.record.is_file() else {}
@@ -134,17 +150,22 @@ class RunFolder:
 
 
 @contextmanager
-def locked(folder: Path, what: str) -> Iterator[None]:
+def locked(folder: Path, what: str, *, wait: bool = False) -> Iterator[None]:
     """Keep other processes out of ``folder`` while the context lasts.
 
     The lock is the operating system's: it goes with the process, however that ends.
+
+    Args:
+        folder: is made where it is not there.
+        what: the folder's content, for the message.
+        wait: until another process that works in the folder is done, in place of refusing.
 
     Raises:
         RunError: another process works in the folder; names it.
     """
     made = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
-    lock, owner = FileLock(folder / ".lock", timeout=0), folder / ".owner"
+    lock, owner = FileLock(folder / ".lock", timeout=-1 if wait else 0), folder / ".owner"
     try:
         lock.acquire()
     except Timeout as error:

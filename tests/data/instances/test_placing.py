@@ -92,6 +92,11 @@ def test_an_expression_names_the_video_to_decode(place, tmp_path):
     assert found.source == VideoSource(tmp_path / "clip.mp4", 12)
 
 
+def test_a_group_of_an_expression_may_hold_several_videos(place):
+    found = [place({"file_name": f"p1_s{n}_{n:03d}.jpg"}, [f"p1_s{n}.mp4"], (), r"^(p\d+)_")[0] for n in (1, 2)]
+    assert [(one.group, one.video, one.number) for one in found] == [("p1", "p1_s1", 1), ("p1", "p1_s2", 2)]
+
+
 def test_a_patient_is_a_coarser_group_than_a_video(place):
     found, _ = place({"file_name": "a.png", "video_id": "v1", "patient": 4, "timestamp": 1.5}, ["a.png"])
     assert (found.group, found.video, found.time) == ("4", "v1", 1.5)

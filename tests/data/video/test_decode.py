@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from goodfit.data.video.decode import VideoReader, iterate_frames, read_frames
+from goodfit.data.video.decode import FramePixels, VideoReader, iterate_decoded, iterate_frames, read_frames
 from goodfit.data.video.index import open_video
 from goodfit.errors import VideoError
 
@@ -223,3 +223,17 @@ def test_ten_thousand_frames_need_no_more_memory_than_a_few(make_video: MakeVide
             high = max(high, process.memory_info().rss)
     assert high - low < 100e6
     assert [read_number(image) for _, image in read_frames(index, [9999, 7000])] == [7000 % 1024, 9999 % 1024]
+
+
+def test_decoded_frames_become_the_same_pixels_later_and_each_its_own(
+    make_video: MakeVideo, read_number: ReadNumber
+) -> None:
+    index = open_video(make_video())
+    decoded = list(iterate_decoded(index))
+    pixels = FramePixels(index)
+    images = [pixels.image(frame) for _, _, frame in decoded]
+    assert [(number, time) for number, time, _ in decoded] == [(number, index.times[number]) for number in range(60)]
+    assert [read_number(image) for image in images] == list(range(60))
+    images[0][:] = 7
+    assert read_number(images[1]) == 1
+    assert np.array_equal(pixels.image(decoded[5][2]), decoded[5][2].to_ndarray(format="rgb24"))

@@ -162,3 +162,19 @@ def test_the_index_comes_first_so_that_browsers_play_it_while_loading(tmp_path: 
         writer.add(np.zeros((48, 64, 3), np.uint8))
     content = (tmp_path / "out.mp4").read_bytes()
     assert content.index(b"moov") < content.index(b"mdat")
+
+
+def test_quick_writing_costs_size_and_hardly_any_quality(make_video: MakeVideo, tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    images = [np.clip(random.normal(128, 20, (96, 128, 3)), 0, 255).astype(np.uint8) for _ in range(20)]
+    errors, sizes = {}, {}
+    for quick in (False, True):
+        path = tmp_path / f"{quick}.mp4"
+        with VideoWriter(path, 128, 96, fps=25, quick=quick) as writer:
+            for image in images:
+                writer.add(image)
+        read = [image for _, _, image in iterate_frames(path)]
+        errors[quick] = float(np.mean([np.abs(a.astype(int) - b).mean() for a, b in zip(images, read, strict=True)]))
+        sizes[quick] = path.stat().st_size
+    assert errors[True] < 1.2 * errors[False]
+    assert sizes[True] < 3 * sizes[False]

@@ -1,0 +1,1 @@
+"""nnU-Net: its plans, datasets, trained models and checkpoints."""
