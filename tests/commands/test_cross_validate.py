@@ -126,11 +126,21 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float | None, bool]]
     """Stand for the measurement of this machine: the time of the plan and whether it was to be fitted to it."""
     calls: list[tuple[float | None, bool]] = []
 
-    def measure(plan: Plan, settings: Settings, spent: float, observer: Observer, *, refit: bool) -> Plan:
+    def measure(
+        plan: Plan,
+        settings: Settings,
+        spent: float,
+        observer: Observer,
+        *,
+        refit: bool,
+        cases: int,
+        cache: Path | None,
+    ) -> Plan:
+        assert cases == 5
         calls.append((plan.budget.time, refit))
         return plan
 
-    monkeypatch.setattr(module, "measure_plan", measure)
+    monkeypatch.setattr("goodfit.commands.cross_segmentation.measure_plan", measure)
     monkeypatch.setattr("goodfit.commands.measure.measure_plan", lambda *_, **__: pytest.fail("folds measure nothing"))
     return calls
 

@@ -11,14 +11,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from goodfit.commands.places import CROSS_RECORD, NOT_A_RUN, RUNS, lasting
 from goodfit.errors import RunError
 from goodfit.files import read_json, write_text
-from goodfit.tasks.segmentation.fold_scores import FoldSpread
+from goodfit.tasks.scoring import FoldSpread
 from goodfit.training.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from goodfit.data.dataset import Dataset
+    from goodfit.commands.places import Located
     from goodfit.data.folds import Folds
 
 ALL = "all"
@@ -133,7 +133,7 @@ class CrossFolder:
 
 
 def choose_folder(
-    dataset: Dataset,
+    dataset: Located,
     run: Path | None,
     explicit: Mapping[str, Any],
     *,
@@ -199,7 +199,7 @@ def set_cross_aside(folder: CrossFolder) -> Path | None:
 
 def _differences(
     folder: CrossFolder,
-    dataset: Dataset,
+    dataset: Located,
     explicit: Mapping[str, Any],
     *,
     stop_on_fold: bool,

@@ -15,10 +15,12 @@ from goodfit.errors import DatasetError, ResourceError, SettingsError
 from goodfit.planning.plan import Configuration, Data, IntensityStatistics, NetworkPlan, Plan
 from goodfit.preprocessing.case import preprocess_case
 from goodfit.preprocessing.resample import resample_logits
+from goodfit.tasks.segmentation import model as model_module
 from goodfit.tasks.segmentation import predict as module
 from goodfit.tasks.segmentation.inference import SlidingWindow
+from goodfit.tasks.segmentation.model import Effort, Model, predict_image
 from goodfit.tasks.segmentation.network import build_network, deep_supervision_enabled
-from goodfit.tasks.segmentation.predict import predict_array, predict_cases
+from goodfit.tasks.segmentation.predict import predict_cases
 
 CPU = torch.device("cpu")
 SLANTED = (0.8, -0.6, 0.0, 0.6, 0.8, 0.0, 0.0, 0.0, 1.0)
@@ -65,6 +67,10 @@ def network(of: Plan) -> torch.nn.Module:
     return build_network(of.chosen.network, 1, 3, of.chosen.dims)
 
 
+def models(of: Plan) -> list[Model]:
+    return [Model(network(of), of, CPU, "float32")]
+
+
 def image_file(folder: Path, name: str, seed: int = 0, shape: tuple[int, int, int] = (9, 14, 12)) -> Path:
     """An image with a border of zeros, on a slanted, anisotropic grid."""
     values = np.zeros(shape, dtype=np.uint8)
@@ -95,12 +101,10 @@ def test_files_hold_the_prediction_in_the_geometry_of_the_image(
     files = {name: image_file(tmp_path, name, seed) for seed, name in enumerate(["one", "two", "three"])}
     progress: list[tuple[int, int]] = []
     written = predict_cases(
-        model,
-        used,
+        [Model(model, used, CPU, "float32")],
         [(name, [file]) for name, file in files.items()],
         tmp_path / "out",
-        device=CPU,
-        precision="float32",
+        Effort(),
         on_progress=lambda done, total: progress.append((done, total)),
     )
     assert written == [tmp_path / "out" / f"{name}.nii.gz" for name in files]
@@ -121,8 +125,8 @@ def test_files_hold_the_prediction_in_the_geometry_of_the_image(
 def test_probabilities_agree_with_the_labels(tmp_path: Path) -> None:
     used = plan()
     inputs = [("one", [image_file(tmp_path, "one")])]
-    arguments = {"device": CPU, "precision": "float32", "probabilities": True}
-    (written,) = predict_cases(network(used), used, inputs, tmp_path / "out", **arguments)
+    arguments = {"probabilities": True}
+    (written,) = predict_cases(models(used), inputs, tmp_path / "out", Effort(), **arguments)
     with np.load(tmp_path / "out" / "one.npz") as content:
         probabilities = content["probabilities"].astype(np.float32)
     label, _ = read_label(written)
@@ -139,7 +143,7 @@ def test_a_failing_case_is_named_and_the_others_are_written(tmp_path: Path, monk
     inputs = [(name, [image_file(tmp_path, name)]) for name in ("first", "huge", "last")]
     inputs.insert(1, ("broken", [broken]))
     progress: list[int] = []
-    real = module.restore
+    real = model_module.restore
 
     def restore(slabs, properties, labels, **more):
         if len(progress) < 4 and restore.calls == 1:
@@ -149,15 +153,13 @@ def test_a_failing_case_is_named_and_the_others_are_written(tmp_path: Path, monk
         return real(slabs, properties, labels, **more)
 
     restore.calls = 0
-    monkeypatch.setattr(module, "restore", restore)
+    monkeypatch.setattr(model_module, "restore", restore)
     with pytest.raises(DatasetError, match="2 of 4 cases could not be predicted") as caught:
         predict_cases(
-            network(used),
-            used,
+            models(used),
             inputs,
             tmp_path / "out",
-            device=CPU,
-            precision="float32",
+            Effort(),
             on_progress=lambda done, _: progress.append(done),
         )
     assert "broken: " in str(caught.value)
@@ -176,7 +178,7 @@ def test_a_full_disk_ends_it_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(module, "write_label", full)
     inputs = [("one", [image_file(tmp_path, "one")])]
     with pytest.raises(ResourceError, match="no room left"):
-        predict_cases(network(used), used, inputs, tmp_path / "out", device=CPU, precision="float32")
+        predict_cases(models(used), inputs, tmp_path / "out", Effort())
 
 
 def test_continue_leaves_finished_cases_alone(tmp_path: Path) -> None:
@@ -187,13 +189,22 @@ def test_continue_leaves_finished_cases_alone(tmp_path: Path) -> None:
     out.mkdir()
     (out / "one.nii.gz").write_bytes(b"finished")
     progress: list[int] = []
-    arguments = {"device": CPU, "precision": "float32", "continue_": True}
-    written = predict_cases(model, used, inputs, out, **arguments, on_progress=lambda done, _: progress.append(done))
+    arguments = {"continue_": True}
+    written = predict_cases(
+        [Model(model, used, CPU, "float32")],
+        inputs,
+        out,
+        Effort(),
+        **arguments,
+        on_progress=lambda done, _: progress.append(done),
+    )
     assert written == [out / "two.nii.gz"]
     assert (out / "one.nii.gz").read_bytes() == b"finished"
     assert progress == [1, 2]
     # Without its probabilities a case is not finished.
-    written = predict_cases(model, used, inputs, out, **arguments, probabilities=True)
+    written = predict_cases(
+        [Model(model, used, CPU, "float32")], inputs, out, Effort(), **arguments, probabilities=True
+    )
     assert len(written) == 2
     assert (out / "one.npz").is_file()
 
@@ -204,11 +215,11 @@ def test_cases_overlap_but_never_more_than_one_ahead(tmp_path: Path, monkeypatch
     started, second_read = [], threading.Event()
     real = module._prepare
 
-    def prepare(plan, files):
+    def prepare(models, files):
         started.append(files)
         if len(started) == 2:
             second_read.set()
-        return real(plan, files)
+        return real(models, files)
 
     def restore(slabs, properties, labels, **more):
         assert second_read.wait(30), "the second case should be read while the first one is predicted"
@@ -216,10 +227,10 @@ def test_cases_overlap_but_never_more_than_one_ahead(tmp_path: Path, monkeypatch
         return original(slabs, properties, labels, **more)
 
     reached: list[int] = []
-    original = module.restore
+    original = model_module.restore
     monkeypatch.setattr(module, "_prepare", prepare)
-    monkeypatch.setattr(module, "restore", restore)
-    predict_cases(network(used), used, inputs, tmp_path / "out", device=CPU, precision="float32")
+    monkeypatch.setattr(model_module, "restore", restore)
+    predict_cases(models(used), inputs, tmp_path / "out", Effort())
     assert all(seen <= case + 2 for case, seen in enumerate(reached))
 
 
@@ -229,7 +240,7 @@ def test_arrays_are_predicted_like_files(tmp_path: Path) -> None:
     file = image_file(tmp_path, "one")
     image = read_image([file])
     before = image.array.copy()
-    predicted = predict_array(model, used, image.array, image.geometry.spacing, device=CPU, precision="float32")
+    predicted = predict_image([Model(model, used, CPU, "float32")], image, Effort()).labels
     assert np.array_equal(predicted, expected_labels(model, used, file))
     assert np.array_equal(image.array, before)
 
@@ -239,7 +250,7 @@ def test_an_output_never_replaces_an_input(tmp_path: Path) -> None:
     file = image_file(tmp_path, "one").rename(tmp_path / "one.nii.gz")
     content = file.read_bytes()
     with pytest.raises(SettingsError, match=r"one\.nii\.gz: is an input"):
-        predict_cases(network(used), used, [("one", [file])], tmp_path, device=CPU, precision="float32")
+        predict_cases(models(used), [("one", [file])], tmp_path, Effort())
     assert file.read_bytes() == content
 
 
@@ -247,7 +258,7 @@ def test_an_output_never_replaces_an_input(tmp_path: Path) -> None:
 def test_impossible_steps_are_refused(tmp_path: Path, step_size: float) -> None:
     used = plan()
     with pytest.raises(SettingsError, match="step_size"):
-        predict_cases(network(used), used, [], tmp_path, device=CPU, precision="float32", step_size=step_size)
+        predict_cases(models(used), [], tmp_path, Effort(step_size))
 
 
 def test_photographs_get_png_labels(tmp_path: Path) -> None:
@@ -255,9 +266,7 @@ def test_photographs_get_png_labels(tmp_path: Path) -> None:
     file = tmp_path / "one.png"
     values = np.random.default_rng(0).integers(1, 200, (1, 17, 20)).astype(np.uint8)
     write_label(file, values, Geometry((999.0, 1.0, 1.0), (0.0, 0.0), (1.0, 0.0, 0.0, 1.0), 2))
-    (written,) = predict_cases(
-        network(used), used, [("one", [file])], tmp_path / "out", device=CPU, precision="float32"
-    )
+    (written,) = predict_cases(models(used), [("one", [file])], tmp_path / "out", Effort())
     assert written.name == "one.png"
     assert read_label(written)[0].shape == (1, 17, 20)
 
@@ -275,7 +284,7 @@ def peak_of_a_large_volume(folder: Path) -> float:
     file = folder / "large_0000.nii.gz"
     write_label(file, values, Geometry((1.0, 0.8, 0.8), (0.0, 0.0, 0.0), (1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0), 3))
     pointwise = torch.nn.Conv3d(1, 4, 1)
-    predict_cases(pointwise, used, [("large", [file])], folder / "out", device=CPU, precision="float32")
+    predict_cases([Model(pointwise, used, CPU, "float32")], [("large", [file])], folder / "out", Effort())
     assert read_label(folder / "out" / "large.nii.gz")[0].shape == (600, 512, 512)
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 

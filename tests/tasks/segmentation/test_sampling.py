@@ -24,6 +24,7 @@ from goodfit.tasks.segmentation.positions import choose_start, copy_crop
 from goodfit.tasks.segmentation.sampling import Batch, PatchDataset, fixed_patches, patch_loader
 from goodfit.tasks.streams import Purpose, stream
 
+CASCADE = {"name": "3d_cascade_fullres", "previous_stage": "3d_lowres"}
 NAMES = tuple(f"case_{number}" for number in range(7))
 
 
@@ -313,6 +314,29 @@ def test_a_worker_does_not_get_the_open_cases(store: MemoryStore) -> None:
     batch = patches[0]
     assert len(pickle.dumps(patches)) < before + 1000
     assert_equal(pickle.loads(pickle.dumps(patches))[0], batch)
+
+
+def test_the_labels_of_a_previous_stage_are_cut_and_moved_with_the_image(store: MemoryStore) -> None:
+    # The previous stage says just what the reference does: so it must afterwards, as channels of the image.
+    both = {
+        name: dataclasses.replace(case, label=np.repeat(case.label, 2, axis=0)) for name, case in store.cases.items()
+    }
+    settings = augmentation_settings(configuration().model_copy(update=CASCADE), (), (1,))
+    assert settings.previous is not None
+    still = dataclasses.replace(settings, previous=dataclasses.replace(settings.previous, p_morphology=0, p_removal=0))
+    moved = dataclasses.replace(settings, previous=None)
+    plain = PatchDataset(store, NAMES, configuration(), seed=3, augmentation=moved)
+    cascade = PatchDataset(MemoryStore(both), NAMES, configuration(), seed=3, augmentation=still)
+    for step in range(5):
+        batch, twin = cascade[step], plain[step]
+        assert batch.labels.shape[1] == 2
+        assert batch.parameters is not None
+        assert twin.parameters is not None
+        images, labels = apply(batch.images, batch.labels, batch.parameters)
+        expected, same = apply(twin.images, twin.labels, twin.parameters)
+        assert torch.equal(labels, same)
+        assert torch.equal(images[:, :-1], expected)
+        assert torch.equal(images[:, -1:] == 1, labels == 1)
 
 
 def test_no_cases(store: MemoryStore) -> None:

@@ -11,13 +11,16 @@ import torch
 
 from goodfit.data.geometry import Geometry
 from goodfit.data.labels import Labels
+from goodfit.planning.lowres import plan_cascade
 from goodfit.preprocessing.locations import find_locations
 from goodfit.preprocessing.properties import CaseProperties
 from goodfit.preprocessing.store import Store, write_case
+from goodfit.tasks.segmentation.cascade.inputs import CascadePatches, PreviousStageInputs
 from goodfit.tasks.segmentation.task import SegmentationTask, fixed_count
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from goodfit.planning.plan import Plan
     from goodfit.preprocessing.store import StoredCase
@@ -231,3 +234,36 @@ def test_building_a_task_seeds_the_weights(make_task: Callable[..., Segmentation
     again = make_task().network.state_dict()
     assert all(torch.equal(one[name], again[name]) for name in one)
     assert any(not torch.equal(one[name], other[name]) for name in one)
+
+
+class PreviousOracle(torch.nn.Module):
+    """Believes the previous stage, whose labels are the channels after the image."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        background = 1 - images[:, 1:].sum(1, keepdim=True)
+        return torch.cat([background, images[:, 1:]], dim=1) * 9
+
+
+def test_a_cascade_trains_and_validates_with_the_previous_stage(
+    store: Store, tmp_path: Path, tiny_plan: Callable[..., Plan]
+) -> None:
+    base = tiny_plan(training={"precision": "float32"})
+    cascade = plan_cascade(base.chosen)
+    plan = base.model_copy(update={"configurations": {cascade.name: cascade}, "configuration": cascade.name})
+    inputs = PreviousStageInputs(tmp_path)
+    for name in TRAIN + VALIDATION:
+        label = np.asarray(store.case(name).label[...])[0].clip(0)
+        if name == VALIDATION[1]:
+            label[label == 2] = 0
+        inputs.write(name, label.astype(np.uint8), (8, 8, 8))
+    task = SegmentationTask(plan, CascadePatches(store, inputs), TRAIN, VALIDATION, CPU, workers=0)
+    assert next(task.network.parameters()).shape[1] == 1 + 2
+    (batch,) = task.batches(0, 1)
+    loss = task.loss(task.network, batch, 0).total
+    loss.backward()
+    assert torch.isfinite(loss)
+    # What the previous stage says is right but for one class of one case.
+    result = task.validate(PreviousOracle(), 3, lambda: None)
+    assert result.metrics["val_dice_left"] == pytest.approx(1)
+    assert result.metrics["val_dice_right"] == pytest.approx(0.5)
+    assert task.fixed_loss(PreviousOracle(), "train")["total"] < -0.9

@@ -29,7 +29,7 @@ class StoredPatches(Protocol):
 
     @property
     def label(self) -> Sliceable:
-        """(1, Z, Y, X), values from -1 to what int16 holds."""
+        """(1, Z, Y, X), values from -1 to what int16 holds; of a cascade (2, Z, Y, X)."""
 
     @property
     def locations(self) -> Mapping[int, npt.NDArray[np.int32]]:

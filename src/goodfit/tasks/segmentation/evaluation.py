@@ -111,10 +111,10 @@ def evaluate_folders(
         DatasetError: a folder is missing or without label files, a case lacks a file, two files differ in shape, or
             a file holds values that the labels do not know. All cases are looked at; the message names the files.
     """
-    pairs, notes = _pairs(predictions, references, cases)
+    pairs, notes = folder_pairs(predictions, references, cases)
     return evaluate_pairs(
         pairs,
-        labels or find_labels(predictions, references) or _labels_from_values(pairs, workers),
+        labels or labels_for(pairs, predictions, references, workers),
         set_name=set_name,
         optimistic=optimistic,
         tolerance_mm=tolerance_mm,
@@ -175,7 +175,22 @@ def evaluate_pairs(
     return scores
 
 
-def _pairs(predictions: Path, references: Path, cases: Sequence[str] | None) -> tuple[dict[str, Pair], list[str]]:
+def labels_for(pairs: Mapping[str, Pair], predictions: Path, references: Path, workers: int | None = None) -> Labels:
+    """Give the classes that a dataset.json names (``find_labels``), else a class for each value in the files."""
+    return find_labels(predictions, references) or _labels_from_values(pairs, workers)
+
+
+def folder_pairs(
+    predictions: Path, references: Path, cases: Sequence[str] | None = None
+) -> tuple[dict[str, Pair], list[str]]:
+    """Match the label files of two folders by case name.
+
+    Returns:
+        The pair of each reference (or of ``cases``), and notes on predictions without one.
+
+    Raises:
+        DatasetError: a folder is missing or empty, or a case lacks a file.
+    """
     found, wanted = _files(predictions), _files(references)
     if cases is not None:
         absent = sorted(set(cases) - wanted.keys())

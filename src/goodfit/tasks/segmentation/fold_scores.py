@@ -2,31 +2,16 @@
 
 from __future__ import annotations
 
-import math
-import statistics
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict
-
-from goodfit.tasks.segmentation.scores import AVERAGED, Scores, Statistic, gather, number, spread
+from goodfit.tasks.scoring import FoldSpread, number, spread, statistic_of
+from goodfit.tasks.segmentation.scores import AVERAGED, Scores, gather
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
 CROSS_VALIDATION = "cross-validation"
-
-
-class FoldSpread(BaseModel):
-    """Mean and spread over folds; each fold counts once, however many cases it has."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    folds: int
-    mean: dict[str, Statistic]
-    """Metric -> over folds, of each fold's mean over classes."""
-    classes: dict[str, dict[str, Statistic]]
-    """Class -> metric -> over folds, of each fold's mean over cases."""
 
 
 def spread_over_folds(scores: Mapping[str, Scores]) -> FoldSpread:
@@ -40,10 +25,10 @@ def spread_over_folds(scores: Mapping[str, Scores]) -> FoldSpread:
         return FoldSpread(folds=0, mean={}, classes={})
     return FoldSpread(
         folds=len(folds),
-        mean={metric: _statistic(fold.mean[metric] for fold in folds) for metric in folds[0].mean},
+        mean={metric: statistic_of(fold.mean[metric] for fold in folds) for metric in folds[0].mean},
         classes={
             name: {
-                metric: _statistic(getattr(fold.classes[name], metric).mean for fold in folds) for metric in AVERAGED
+                metric: statistic_of(getattr(fold.classes[name], metric).mean for fold in folds) for metric in AVERAGED
             }
             for name in folds[0].classes
         },
@@ -105,18 +90,11 @@ def fold_rows(scores: Mapping[str, Scores], most_classes: int | None = None) -> 
     rows.append(["mean over folds", "", *dice, *means])
     dice = [spread(together.classes[label].dice, 3) for label in shown]
     per_case = [together.case_dice(case) for case in together.cases]
-    means = [spread(_statistic(per_case), 3), spread(_statistic(_case_distances(together)), 2)]
+    means = [spread(statistic_of(per_case), 3), spread(statistic_of(_case_distances(together)), 2)]
     rows.append(["mean over cases", str(len(together.cases)), *dice, *means])
     return rows
 
 
 def _case_distances(scores: Scores) -> Sequence[float]:
     """Mean HD95 of each case over the classes that count in it."""
-    return [_statistic(one.hd95 for one in classes.values()).mean for classes in scores.cases.values()]
-
-
-def _statistic(values: Iterable[float]) -> Statistic:
-    known = [value for value in values if not math.isnan(value)]
-    if not known:
-        return Statistic(mean=math.nan, std=math.nan, median=math.nan)
-    return Statistic(mean=statistics.fmean(known), std=statistics.pstdev(known), median=statistics.median(known))
+    return [statistic_of(one.hd95 for one in classes.values()).mean for classes in scores.cases.values()]

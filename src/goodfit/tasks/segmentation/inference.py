@@ -166,7 +166,7 @@ def predict_preprocessed(
     Returns:
         (Z, Y, X) label values.
     """
-    axes = tuple(range(configuration.dims)) if mirror else ()
+    axes = configuration.mirrored if mirror else ()
     window = SlidingWindow(tuple(configuration.patch_size), step_size, axes, device, precision, on_tiles=on_tiles)
     slabs = (labels_of(slab.logits, labels).cpu().numpy() for slab in window.slabs(network, image))
     return np.concatenate(list(slabs))

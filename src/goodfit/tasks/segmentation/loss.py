@@ -55,23 +55,28 @@ class SegmentationLoss(nn.Module):
     binary cross-entropy over every region. Voxels with the ignore label count in neither.
 
     Unlike nnU-Net the binary cross-entropy beside an ignore label is a mean over voxels and regions, as it is
-    without one; nnU-Net then sums over regions.
+    without one; nnU-Net then sums over regions, so that with five regions it weighs five times as much against the Dice
+    as in a dataset without an ignore label. ``sum_regions`` does as nnU-Net; all other losses equal nnU-Net's anyway.
 
     Args:
         labels: the classes; label images hold the raw label values.
         batch_dice: sum intersections and volumes over the batch before dividing.
         strides: per output, finest first, the voxels of the label that one of its voxels spans
             (``network.deep_supervision_strides``); the first is all ones.
+        sum_regions: sum the binary cross-entropy over regions. A ``Recipe.build_loss`` can ask for it.
     """
 
     table: Tensor
     members: Tensor
 
-    def __init__(self, labels: Labels, batch_dice: bool, strides: Sequence[Sequence[int]]) -> None:
+    def __init__(
+        self, labels: Labels, batch_dice: bool, strides: Sequence[Sequence[int]], *, sum_regions: bool = False
+    ) -> None:
         super().__init__()
         self.regions = labels.has_regions
         self.ignore = labels.ignore is not None
         self.batch_dice = batch_dice
+        self.region_weight = len(labels.classes) if sum_regions and labels.has_regions else 1
         self.strides = [tuple(stride) for stride in strides]
         self.weights = deep_supervision_weights(len(self.strides))
         # Row: label value + 1, so that -1 (outside the image) is background like 0. Codes: see _codes.
@@ -120,7 +125,7 @@ class SegmentationLoss(nn.Module):
         members = self.members[:, codes[:, 0]].transpose(0, 1)
         # softplus(x) - x where a member: binary cross-entropy without a float copy of the members
         entropy = _mean(functional.softplus(logits) - torch.where(members, logits, 0.0), valid)
-        return entropy - soft_dice(logits.sigmoid(), members, valid, self.batch_dice)
+        return self.region_weight * entropy - soft_dice(logits.sigmoid(), members, valid, self.batch_dice)
 
 
 def soft_dice(probabilities: Tensor, members: Tensor, valid: Tensor | None, batch_dice: bool) -> Tensor:

@@ -5,36 +5,30 @@ from __future__ import annotations
 import logging
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
 
 from goodfit.data.formats import label_ending
-from goodfit.data.geometry import Geometry, Image
 from goodfit.data.readers import read_image, write_label, write_probabilities
 from goodfit.data.wording import counted
 from goodfit.errors import DatasetError, SettingsError
-from goodfit.preprocessing.case import preprocess_case
-from goodfit.tasks.segmentation.inference import Precision, SlidingWindow, TileCounts
+from goodfit.tasks.segmentation.model import predict_prepared, require_alike
 from goodfit.tasks.segmentation.network import inferring
-from goodfit.tasks.segmentation.restore import restore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from concurrent.futures import Future
     from pathlib import Path
 
-    import numpy as np
-    import numpy.typing as npt
-    from torch import Tensor, nn
-
+    from goodfit.data.geometry import Geometry
+    from goodfit.data.inputs import InputCase
     from goodfit.planning.plan import Plan
-    from goodfit.preprocessing.properties import CaseProperties
-    from goodfit.tasks.segmentation.restore import Restored
-
-    _Prepared = tuple[Tensor, CaseProperties]
+    from goodfit.tasks.segmentation.model import Effort, Model, Prepared
+    from goodfit.tasks.segmentation.restore import LabelArray, Restored
 
 logger = logging.getLogger(__name__)
 
@@ -97,19 +91,16 @@ class _Tally:
 
 
 def predict_cases(
-    network: nn.Module,
-    plan: Plan,
-    inputs: Sequence[tuple[str, Sequence[Path]]],
+    models: Sequence[Model],
+    inputs: Sequence[InputCase],
     output_folder: Path,
+    effort: Effort,
     *,
-    device: torch.device,
-    precision: Precision,
-    step_size: float = 0.5,
-    mirror: bool = False,
     probabilities: bool = False,
     continue_: bool = False,
+    prepare: Callable[[Sequence[Path]], list[Prepared]] | None = None,
+    finish: Callable[[LabelArray], LabelArray] | None = None,
     on_progress: Callable[[int, int], None] | None = None,
-    on_tiles: Callable[[int, int], None] | None = None,
 ) -> list[Path]:
     """Predict cases and write a label file for each: the geometry of its first image, the plan's file ending.
 
@@ -117,18 +108,15 @@ def predict_cases(
     dataset gets PNG labels, since JPEG alters values.
 
     Args:
-        network: on ``device``.
-        plan: of the network.
+        models: one, or several that are averaged as probabilities.
         inputs: name of each case and its image files, one per channel or one with all of them.
         output_folder: receives NAME and the file ending.
-        device: where to compute.
-        precision: of the network.
-        step_size: distance of neighbouring tiles as a share of the patch, above 0 and at most 1.
-        mirror: average over all flips of the patch: four times the work in 2D, eight times in 3D.
+        effort: how much work a case is worth.
         probabilities: also write NAME.npz; see ``restore.restore`` for the memory this needs.
         continue_: leave cases alone whose output is there; files are renamed into place, so what is there is whole.
+        prepare: gives a case as each model wants it, from its files; by default these are read and preprocessed.
+        finish: what becomes of each label volume before it is written, such as postprocessing.
         on_progress: called with (cases done, all cases), first with those left alone.
-        on_tiles: called with (tiles done, all tiles of the case).
 
     Returns:
         The label files written, in the order of ``inputs``.
@@ -136,76 +124,34 @@ def predict_cases(
     Raises:
         DatasetError: some cases failed; all are named, and the others are written.
         ResourceError: the disk is full; what was written stays.
-        SettingsError: step_size is out of range, or an output would replace an input.
+        SettingsError: the step is out of range, an output would replace an input, or the models do not go together.
     """
-    window = _window(plan, device=device, precision=precision, step_size=step_size, mirror=mirror, on_tiles=on_tiles)
-    outputs = _outputs(plan, inputs, output_folder, probabilities)
+    require_alike(models)
+    for model in models:
+        model.window(effort)
+    outputs = _outputs(models[0].plan, inputs, output_folder, probabilities)
     jobs = [(output, files) for output, (_, files) in zip(outputs, inputs, strict=True)]
     jobs = [job for job in jobs if not (continue_ and job[0].complete)]
     tally = _Tally(len(inputs), on_progress)
     tally.add(len(inputs) - len(jobs))
     writing: deque[tuple[_Output, Future[None]]] = deque()
-    with ThreadPoolExecutor(1, "read") as reader, ThreadPoolExecutor(1, "write") as writer, inferring(network):
-        for output, reading in _one_ahead(reader, jobs, plan):
+    with ExitStack() as stack:
+        reader = stack.enter_context(ThreadPoolExecutor(1, "read"))
+        writer = stack.enter_context(ThreadPoolExecutor(1, "write"))
+        for model in models:
+            stack.enter_context(inferring(model.network))
+        for output, reading in _one_ahead(reader, jobs, prepare or partial(_prepare, models)):
             with tally.attempt(output.name):
-                restored, geometry = _predict_one(network, plan, window, reading, probabilities)
-                writing.append((output, writer.submit(_write, output, restored, geometry)))
-                del restored
+                prepared = reading.result()
+                restored = predict_prepared(models, prepared, effort, with_probabilities=probabilities)
+                writing.append((output, writer.submit(_write, output, restored, prepared[0][1].geometry, finish)))
+                del restored, prepared
             if len(writing) > 1:
                 tally.finish(*writing.popleft())
         for last in writing:
             tally.finish(*last)
     tally.raise_failures()
     return tally.written
-
-
-def predict_array(
-    network: nn.Module,
-    plan: Plan,
-    image: npt.NDArray[np.float32],
-    spacing: tuple[float, float, float],
-    *,
-    device: torch.device,
-    precision: Precision,
-    step_size: float = 0.5,
-    mirror: bool = False,
-) -> npt.NDArray[np.uint8] | npt.NDArray[np.uint16]:
-    """Predict an image that is in memory.
-
-    Args:
-        network: on ``device``.
-        plan: of the network.
-        image: (C, Z, Y, X), intensities as in the files; Z is 1 in 2D.
-        spacing: mm per voxel, (z, y, x); z is 999 in 2D.
-        device: where to compute.
-        precision: of the network.
-        step_size: as for ``predict_cases``.
-        mirror: as for ``predict_cases``.
-
-    Returns:
-        (Z, Y, X) label values.
-    """
-    identity = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
-    geometry = Geometry(spacing, (0.0, 0.0, 0.0), identity, 3)
-    preprocessed, _, properties = preprocess_case(Image(image, geometry), None, plan.data, plan.chosen)
-    window = _window(plan, device=device, precision=precision, step_size=step_size, mirror=mirror)
-    return restore(window.slabs(network, torch.from_numpy(preprocessed)), properties, plan.data.labels).labels
-
-
-def _window(
-    plan: Plan,
-    *,
-    device: torch.device,
-    precision: Precision,
-    step_size: float,
-    mirror: bool,
-    on_tiles: Callable[[int, int], None] | None = None,
-) -> SlidingWindow:
-    if not 0 < step_size <= 1:
-        raise SettingsError(f"prediction.step_size: {step_size} is not above 0 and at most 1.")
-    patch = tuple(plan.chosen.patch_size)
-    axes = tuple(range(len(patch))) if mirror else ()
-    return SlidingWindow(patch, step_size, axes, device, precision, on_tiles=on_tiles)
 
 
 def _outputs(
@@ -226,36 +172,29 @@ def _outputs(
 
 
 def _one_ahead(
-    pool: ThreadPoolExecutor, jobs: Sequence[tuple[_Output, Sequence[Path]]], plan: Plan
-) -> Iterator[tuple[_Output, Future[_Prepared]]]:
+    pool: ThreadPoolExecutor,
+    jobs: Sequence[tuple[_Output, Sequence[Path]]],
+    prepare: Callable[[Sequence[Path]], list[Prepared]],
+) -> Iterator[tuple[_Output, Future[list[Prepared]]]]:
     """Read the cases in the background, one ahead of what the caller has: big ones must not pile up."""
-    following: tuple[_Output, Future[_Prepared]] | None = None
+    following: tuple[_Output, Future[list[Prepared]]] | None = None
     for output, files in jobs:
-        current, following = following, (output, pool.submit(_prepare, plan, files))
+        current, following = following, (output, pool.submit(prepare, files))
         if current is not None:
             yield current
     if following is not None:
         yield following
 
 
-def _prepare(plan: Plan, files: Sequence[Path]) -> _Prepared:
-    image, _, properties = preprocess_case(read_image(files, len(plan.data.channels)), None, plan.data, plan.chosen)
-    return torch.from_numpy(image), properties
+def _prepare(models: Sequence[Model], files: Sequence[Path]) -> list[Prepared]:
+    image = read_image(files, len(models[0].plan.data.channels))
+    return [model.prepare(image) for model in models]
 
 
-def _predict_one(
-    network: nn.Module, plan: Plan, window: SlidingWindow, reading: Future[_Prepared], probabilities: bool
-) -> tuple[Restored, Geometry]:
-    image, properties = reading.result()
-    counts = TileCounts()
-    slabs = window.slabs(network, image, counts)
-    restored = restore(slabs, properties, plan.data.labels, with_probabilities=probabilities)
-    logger.debug("%d tiles computed, %d constant ones repeated", counts.computed, counts.repeated)
-    return restored, properties.geometry
-
-
-def _write(output: _Output, restored: Restored, geometry: Geometry) -> None:
+def _write(
+    output: _Output, restored: Restored, geometry: Geometry, finish: Callable[[LabelArray], LabelArray] | None
+) -> None:
     """Write the probabilities first: a label file stands for a finished case."""
     if output.probabilities is not None and restored.probabilities is not None:
         write_probabilities(output.probabilities, restored.probabilities)
-    write_label(output.label, restored.labels, geometry)
+    write_label(output.label, restored.labels if finish is None else finish(restored.labels), geometry)

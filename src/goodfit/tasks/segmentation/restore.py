@@ -27,7 +27,11 @@ if TYPE_CHECKING:
     from goodfit.data.labels import Labels
     from goodfit.preprocessing.properties import CaseProperties, Shape
 
+    LabelArray = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+    """(Z, Y, X) label values."""
+
 _VALUES_PER_CHUNK = 2**23
+_HALF = 0.5
 
 
 class Restored(NamedTuple):
@@ -39,7 +43,7 @@ class Restored(NamedTuple):
             (nnU-Net).
     """
 
-    labels: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+    labels: LabelArray
     probabilities: npt.NDArray[np.float16] | None
 
 
@@ -69,6 +73,58 @@ def labels_of(logits: Tensor, labels: Labels) -> Tensor:
 def probabilities_of(logits: Tensor, labels: Labels) -> Tensor:
     """Softmax over (K, \\*shape), or with regions the sigmoid of each."""
     return logits.sigmoid() if labels.has_regions else logits.softmax(0)
+
+
+def labels_of_probabilities(probabilities: npt.NDArray[Any], labels: Labels) -> LabelArray:
+    """Decide the label of each voxel as ``labels_of`` does, from probabilities (nnU-Net: regions above 0.5).
+
+    Args:
+        probabilities: (K, Z, Y, X) floats.
+        labels: the classes.
+
+    Returns:
+        (Z, Y, X) label values, uint8, or uint16 with values above 255.
+    """
+    written = _written_values(labels)
+    kind = _kind(labels)
+    result: npt.NDArray[Any] = np.zeros(probabilities.shape[1:], dtype=kind)
+    if labels.has_regions:
+        for region, value in zip(probabilities, written[1:], strict=True):
+            result[region > _HALF] = value
+        return result
+    table = np.array(written, dtype=kind)
+    for plane, chances in zip(result, probabilities.swapaxes(0, 1), strict=True):
+        plane[:] = table[chances.argmax(0)]
+    return result
+
+
+def restore_probabilities(
+    slabs: Iterable[tuple[int, Tensor]],
+    properties: CaseProperties,
+    labels: Labels,
+    total: npt.NDArray[np.float32] | None = None,
+) -> npt.NDArray[np.float32]:
+    """Make probabilities on the grid of the file from logits, and add them to a sum of several models.
+
+    Args:
+        slabs: logits in order (``inference.SlidingWindow.slabs``).
+        properties: what preprocessing did to the case.
+        labels: the classes.
+        total: (K, Z, Y, X) that is added to in place; None begins with zeros.
+
+    Returns:
+        The sum, (K, Z, Y, X). Outside the crop the background has probability 1, a region 0 (nnU-Net).
+    """
+    whole, box = _canvas((labels.outputs,), properties, np.float32, total)
+    if not labels.has_regions:
+        outside, inside = _canvas((), properties, np.bool_)
+        outside[:] = True
+        inside[:] = False
+        whole[0][outside] += 1
+    separate = separate_axis(properties.spacing, properties.spacing_before)
+    for start, logits in resample_slabs(slabs, properties.shape, properties.shape_after_crop, separate):
+        box[:, start : start + logits.shape[1]] += probabilities_of(logits, labels).cpu().numpy()
+    return whole
 
 
 def resample_slabs(
@@ -128,8 +184,7 @@ def restore(
         labels: the classes.
         with_probabilities: make them too.
     """
-    kind = np.uint8 if max(_written_values(labels)) <= np.iinfo(np.uint8).max else np.uint16
-    whole, box = _canvas((), properties, kind)
+    whole, box = _canvas((), properties, _kind(labels))
     chances = chances_box = None
     if with_probabilities:
         chances, chances_box = _canvas((labels.outputs,), properties, np.float16)
@@ -151,12 +206,20 @@ def _written_values(labels: Labels) -> list[int]:
     return [0, *(values[0] for values in labels.classes.values())]
 
 
+def _kind(labels: Labels) -> type[np.uint8] | type[np.uint16]:
+    return np.uint8 if max(_written_values(labels)) <= np.iinfo(np.uint8).max else np.uint16
+
+
 def _canvas(
-    leading: tuple[int, ...], properties: CaseProperties, kind: npt.DTypeLike
+    leading: tuple[int, ...],
+    properties: CaseProperties,
+    kind: npt.DTypeLike,
+    whole: npt.NDArray[Any] | None = None,
 ) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     """Make zeros (*leading, Z, Y, X) in the file's order, and a view of the crop's box in transposed order."""
-    shape = [properties.shape_before_crop[properties.transpose.index(axis)] for axis in range(3)]
-    whole = np.zeros((*leading, *shape), dtype=kind)
+    if whole is None:
+        shape = [properties.shape_before_crop[properties.transpose.index(axis)] for axis in range(3)]
+        whole = np.zeros((*leading, *shape), dtype=kind)
     count = len(leading)
     turned = whole.transpose(*range(count), *(count + axis for axis in properties.transpose))
     return whole, turned[(..., *box_slices(properties.bbox))]

@@ -42,7 +42,8 @@ class Batch:
 
     Attributes:
         images: (B, C, *initial patch) float32.
-        labels: (B, 1, *initial patch) int16; -1 outside the image or its nonzero mask.
+        labels: (B, 1, *initial patch) int16; -1 outside the image or its nonzero mask. Of a cascade a second channel
+            holds what the previous stage predicted.
         step: the step these are for.
         cases: name of each sample's case.
         parameters: the augmentation drawn for these samples; None when the patches are final. Samples that
@@ -162,7 +163,7 @@ class PatchDataset(Dataset[Batch]):
         initial, final = flat + self._initial, flat + self._final
         # Zeros come from the system untouched, so a margin nobody needs costs nothing.
         images = np.zeros((len(positions), channels, *initial), dtype=np.float32)
-        labels = np.full((len(positions), 1, *initial), OUTSIDE, dtype=np.int16)
+        labels = np.full((len(positions), cases[0].label.shape[0], *initial), OUTSIDE, dtype=np.int16)
         for position, case in zip(positions, cases, strict=True):
             index = step * self.batch_size + position
             start = choose_start(

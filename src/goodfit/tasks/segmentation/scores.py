@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from goodfit.errors import RunError
 from goodfit.files import read_json, write_text
-from goodfit.tasks.scoring import Number
+from goodfit.tasks.scoring import Number, Statistic, number, spread, statistic_of
 from goodfit.tasks.segmentation.metrics import ClassMetrics
 
 if TYPE_CHECKING:
@@ -34,17 +34,6 @@ DistanceUnit = Literal["mm", "voxels"]
 VolumeUnit = Literal["ml", "mm²", "voxels"]
 Means = dict[str, Number]
 """Metric -> mean."""
-
-
-class Statistic(BaseModel):
-    """Mean, spread and median over the cases that count; NaN where none does."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    mean: Number
-    std: Number
-    """Standard deviation of these cases (divided by their number)."""
-    median: Number
 
 
 class ClassSummary(BaseModel):
@@ -204,18 +193,6 @@ def mean(values: Iterable[float]) -> float:
     return statistics.fmean(known) if known else math.nan
 
 
-def number(value: float, digits: int) -> str:
-    """Format a score for a table; NaN is a dash."""
-    return "–" if math.isnan(value) else f"{value:.{digits}f}"
-
-
-def spread(statistic: Statistic, digits: int) -> str:
-    """Format mean and standard deviation for a table."""
-    if math.isnan(statistic.mean):
-        return "–"
-    return f"{statistic.mean:.{digits}f} ± {statistic.std:.{digits}f}"
-
-
 def _volume(difference: Statistic) -> str:
     """Format a volume by its own size: a hippocampus and a liver stand in the same unit."""
     if math.isnan(difference.mean):
@@ -231,11 +208,5 @@ def _summary(scores: Sequence[ClassMetrics]) -> ClassSummary:
         cases=len(counted),
         missed=sum(one.prediction_volume == 0 for one in counted),
         spurious=sum(one.reference_volume == 0 for one in counted),
-        **{key: _statistic([getattr(one, key) for one in counted]) for key in AVERAGED},
+        **{key: statistic_of(getattr(one, key) for one in counted) for key in AVERAGED},
     )
-
-
-def _statistic(values: Sequence[float]) -> Statistic:
-    if not values:
-        return Statistic(mean=math.nan, std=math.nan, median=math.nan)
-    return Statistic(mean=statistics.fmean(values), std=statistics.pstdev(values), median=statistics.median(values))

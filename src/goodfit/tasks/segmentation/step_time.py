@@ -31,13 +31,14 @@ def time_step(configuration: Configuration, data: Data, training: Training, devi
     labels = data.labels
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(0)
-        network = build_network(configuration.network, len(data.channels), labels.outputs, configuration.dims).to(
-            device
-        )
-        settings = augmentation_settings(configuration, data.use_mask)
+        network = build_network(
+            configuration.network, data.input_channels(configuration), labels.outputs, configuration.dims
+        ).to(device)
+        settings = augmentation_settings(configuration, data.use_mask, labels.foreground_values)
         shape = settings.initial_patch_size
         images = torch.randn(configuration.batch_size, len(data.channels), *shape, device=device)
-        targets = torch.zeros(configuration.batch_size, 1, *shape, dtype=torch.int16, device=device)
+        maps = 1 if settings.previous is None else 2
+        targets = torch.zeros(configuration.batch_size, maps, *shape, dtype=torch.int16, device=device)
     targets[..., : shape[-1] // 2] = labels.foreground_values[0]
     criterion = SegmentationLoss(labels, configuration.batch_dice, deep_supervision_strides(configuration.network))
     criterion.to(device)

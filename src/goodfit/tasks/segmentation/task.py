@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from goodfit.planning.watched import segmentation_metrics
 from goodfit.tasks.segmentation.augmentation import apply, augmentation_settings
+from goodfit.tasks.segmentation.cascade.one_hot import WithPreviousStage, append_previous
 from goodfit.tasks.segmentation.inference import predict_preprocessed
 from goodfit.tasks.segmentation.loss import SegmentationLoss
 from goodfit.tasks.segmentation.metrics import dice_counts, dice_of_counts
@@ -21,10 +22,11 @@ from goodfit.training.task import TOTAL, Losses, ValidationResult
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    import numpy.typing as npt
     from torch import Tensor, nn
 
     from goodfit.planning.plan import Plan
-    from goodfit.preprocessing.store import Store
+    from goodfit.tasks.segmentation.case_cache import PatchSource, StoredPatches
     from goodfit.tasks.segmentation.sampling import Batch
     from goodfit.training.task import Subset
 
@@ -40,7 +42,10 @@ def network_of(plan: Plan, recipe: Recipe) -> nn.Module:
     return recipe.build_network(
         plan,
         lambda: build_network(
-            configuration.network, len(plan.data.channels), plan.data.labels.outputs, configuration.dims
+            configuration.network,
+            plan.data.input_channels(configuration),
+            plan.data.labels.outputs,
+            configuration.dims,
         ),
     )
 
@@ -56,7 +61,8 @@ class SegmentationTask:
 
     Args:
         plan: the plan.
-        store: preprocessed cases of the chosen configuration.
+        store: preprocessed cases of the chosen configuration; of a cascade with the previous stage's labels
+            (``cascade.inputs.CascadePatches``).
         train: names of the training cases.
         validation: names of the validation cases; shuffled, so that the first few are a fair subset.
         device: where the network runs.
@@ -67,7 +73,7 @@ class SegmentationTask:
     def __init__(
         self,
         plan: Plan,
-        store: Store,
+        store: PatchSource,
         train: Sequence[str],
         validation: Sequence[str],
         device: torch.device,
@@ -92,11 +98,13 @@ class SegmentationTask:
             configuration,
             seed=training.seed,
             augmentation=recipe.build_augmentation(
-                plan, lambda: augmentation_settings(configuration, plan.data.use_mask)
+                plan,
+                lambda: augmentation_settings(configuration, plan.data.use_mask, self._labels.foreground_values),
             ),
             oversample=training.oversample_foreground,
             annotated_only=self._labels.ignore is not None,
         )
+        self._previous = () if configuration.previous_stage is None else self._labels.foreground_values
         self._loader = patch_loader(self._patches, workers=workers, pin_memory=device.type == "cuda")
         order = np.random.default_rng(training.seed).permutation(len(validation))
         self._validation = [validation[index] for index in order]
@@ -165,27 +173,40 @@ class SegmentationTask:
         losses, samples = 0.0, 0
         for batch in self._fixed[subset]:
             moved = batch.to(self._device)
-            losses += self._compare(network, moved.images, moved.labels).item() * len(batch)
+            images, labels = moved.images, moved.labels
+            if self._previous:
+                images, labels = append_previous(images, labels, self._previous)
+            losses += self._compare(network, images, labels).item() * len(batch)
             samples += len(batch)
         return {TOTAL: losses / samples}
+
+    def _whole(self, case: StoredPatches) -> tuple[Tensor, npt.NDArray[Any]]:
+        """Image and label (Z, Y, X) of a case; of a cascade with the previous stage's label map as last channel."""
+        image, label = torch.from_numpy(np.asarray(case.image[...])), np.asarray(case.label[...])
+        if not self._previous:
+            return image, label[0]
+        return torch.cat([image, torch.from_numpy(label[1:]).to(image.dtype)]), label[0]
 
     def validate(self, network: nn.Module, cases: int, still_wanted: Callable[[], None]) -> ValidationResult:
         """Dice of whole cases, in the preprocessed space: mean over cases of each class, then over classes."""
         started = time.perf_counter()
+        if self._previous:
+            network = WithPreviousStage(network, self._previous)
         per_case: list[list[float]] = []
         for name in self._validation[:cases]:
             still_wanted()
             case = self._store.case(name)
+            image, label = self._whole(case)
             predicted = predict_preprocessed(
                 network,
-                torch.from_numpy(np.asarray(case.image[...])),
+                image,
                 self._plan.chosen,
                 self._labels,
                 device=self._device,
                 precision=self._plan.training.precision,
                 on_tiles=lambda _done, _all: still_wanted(),
             )
-            per_case.append(dice_of_counts(dice_counts(predicted, np.asarray(case.label[0]), self._labels)))
+            per_case.append(dice_of_counts(dice_counts(predicted, label, self._labels)))
         scores = np.array(per_case, dtype=np.float64)
         known = ~np.isnan(scores)
         counted = known.sum(axis=0)

@@ -13,6 +13,8 @@ from goodfit.tasks.segmentation.augmentation.settings import AugmentationSetting
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from goodfit.tasks.segmentation.augmentation.previous_stage import PreviousStageSettings
+
 
 def _make(
     patch: tuple[int, ...] = (10, 12, 14),
@@ -20,6 +22,7 @@ def _make(
     margin: int = 6,
     in_plane: bool = False,
     masked_channels: tuple[int, ...] = (),
+    previous: PreviousStageSettings | None = None,
 ) -> AugmentationSettings:
     initial = tuple(size + margin for size in patch)
     settings = AugmentationSettings(
@@ -29,6 +32,7 @@ def _make(
         in_plane=in_plane,
         mirror_axes=tuple(range(len(patch))),
         masked_channels=masked_channels,
+        previous=previous,
     )
     if probability is None:
         return settings

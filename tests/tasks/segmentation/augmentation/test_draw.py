@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from goodfit.tasks.segmentation.augmentation.draw import Parameters, SampleParameters, draw
+from goodfit.tasks.segmentation.augmentation.previous_stage import PreviousStageSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,9 +38,18 @@ def test_drawing_is_pure_and_survives_json(
 @pytest.mark.parametrize("patch", [(8, 9), (8, 9, 10)])
 @pytest.mark.parametrize("channels", [1, 4])
 def test_everything_at_once_survives_json(make_settings: MakeSettings, patch: tuple[int, ...], channels: int) -> None:
-    parameters = draw(make_settings(patch, probability=1.0), 0, 0, 50, channels)
+    previous = PreviousStageSettings((1, 4), 1.0, 1.0, p_removal=1.0, p_removal_label=1.0)
+    parameters = draw(make_settings(patch, probability=1.0, previous=previous), 0, 0, 50, channels)
     assert all(None not in dataclasses.astuple(sample) for sample in parameters.samples)
     assert Parameters.from_dict(json.loads(json.dumps(parameters.to_dict()))) == parameters
+
+
+def test_a_previous_stage_leaves_all_else_as_it_is(make_settings: MakeSettings) -> None:
+    plain = draw(make_settings(), 3, 4, 20, 2)
+    cascade = draw(make_settings(previous=PreviousStageSettings((1, 2, 3))), 3, 4, 20, 2)
+    assert cascade.previous_values == (1, 2, 3)
+    assert any(sample.previous is not None for sample in cascade.samples)
+    assert tuple(dataclasses.replace(sample, previous=None) for sample in cascade.samples) == plain.samples
 
 
 def test_nothing_happens_with_probability_zero(make_settings: MakeSettings) -> None:

@@ -66,3 +66,9 @@ def test_initial_patch_is_never_smaller(patch: list[int], angle: float, in_plane
 def test_masked_channels() -> None:
     assert augmentation_settings(configuration((8, 8, 8)), [False, True, True]).masked_channels == (1, 2)
     assert augmentation_settings(configuration((8, 8, 8))).masked_channels == ()
+
+
+def test_only_the_plans_axes_are_mirrored() -> None:
+    some = configuration((8, 8, 8)).model_copy(update={"mirror_axes": [2]})
+    assert augmentation_settings(some).mirror_axes == (2,)
+    assert augmentation_settings(configuration((8, 8))).mirror_axes == (0, 1)

@@ -6,6 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from goodfit.tasks.segmentation.augmentation.previous_stage import PreviousStageParameters, draw_previous
 from goodfit.tasks.streams import Purpose, stream
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class SampleParameters:
         gamma_inverted: per channel, an exponent.
         gamma: per channel, an exponent.
         mirror: spatial axes to flip.
+        previous: of a cascade, what happens to the previous stage's labels.
     """
 
     rotation: tuple[float, ...] | None = None
@@ -51,6 +53,7 @@ class SampleParameters:
     gamma_inverted: tuple[float, ...] | None = None
     gamma: tuple[float, ...] | None = None
     mirror: tuple[int, ...] = ()
+    previous: PreviousStageParameters | None = None
 
     @property
     def moves(self) -> bool:
@@ -60,12 +63,16 @@ class SampleParameters:
 
 @dataclass(frozen=True)
 class Parameters:
-    """What happens to a batch: what all samples share, and one entry per sample."""
+    """What happens to a batch: what all samples share, and one entry per sample.
+
+    Of a cascade, ``previous_values`` are the label values of the previous stage that become channels of the image.
+    """
 
     patch_size: tuple[int, ...]
     in_plane: bool
     masked_channels: tuple[int, ...]
     samples: tuple[SampleParameters, ...]
+    previous_values: tuple[int, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values only; ``json`` writes and reads them without loss."""
@@ -76,14 +83,17 @@ class Parameters:
         """Undo :meth:`to_dict`, also after a way through JSON, which knows no tuples."""
         samples = []
         for sample in value["samples"]:
-            fields = {name: _tuples(entry) for name, entry in sample.items() if name != "noise"}
+            fields = {name: _tuples(entry) for name, entry in sample.items() if name not in ("noise", "previous")}
             noise = None if sample["noise"] is None else Noise(**sample["noise"])
-            samples.append(SampleParameters(noise=noise, **fields))
+            found = sample.get("previous")
+            previous = None if found is None else PreviousStageParameters.from_dict(found)
+            samples.append(SampleParameters(noise=noise, previous=previous, **fields))
         return cls(
             patch_size=_tuples(value["patch_size"]),
             in_plane=value["in_plane"],
             masked_channels=_tuples(value["masked_channels"]),
             samples=tuple(samples),
+            previous_values=_tuples(value.get("previous_values", ())),
         )
 
 
@@ -130,11 +140,19 @@ def draw(settings: AugmentationSettings, seed: int, step: int, batch_size: int, 
     # The most that _draw_sample takes: gates, angles, scale, noise and mirrors, then what each channel needs.
     width = 12 + 2 * settings.dims + channels * (11 + settings.dims)
     rows = stream(Purpose.AUGMENTATION, seed, step).random((batch_size, width)).tolist()
+    samples = [_draw_sample(settings, _Uniforms(row), channels) for row in rows]
+    if settings.previous is not None:
+        more = stream(Purpose.PREVIOUS_STAGE, seed, step).random((batch_size, settings.previous.numbers)).tolist()
+        samples = [
+            dataclasses.replace(sample, previous=draw_previous(settings.previous, row))
+            for sample, row in zip(samples, more, strict=True)
+        ]
     return Parameters(
         patch_size=settings.patch_size,
         in_plane=settings.in_plane,
         masked_channels=settings.masked_channels,
-        samples=tuple(_draw_sample(settings, _Uniforms(row), channels) for row in rows),
+        samples=tuple(samples),
+        previous_values=() if settings.previous is None else settings.previous.values,
     )
 
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from goodfit.tasks.segmentation.augmentation import intensity, spatial
+from goodfit.tasks.segmentation.augmentation import intensity, previous_stage, spatial
+from goodfit.tasks.segmentation.cascade.one_hot import append_previous
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,11 +23,13 @@ def apply(images: Tensor, labels: Tensor, parameters: Parameters) -> tuple[Tenso
 
     Args:
         images: (B, C, *initial) float32.
-        labels: (B, 1, *initial) int16; -1 marks voxels outside the image or its nonzero mask.
+        labels: (B, 1, *initial) int16; -1 marks voxels outside the image or its nonzero mask. Of a cascade
+            (B, 2, *initial): the second channel is what the previous stage predicted.
         parameters: as :func:`goodfit.tasks.segmentation.augmentation.draw.draw` made them, B samples.
 
     Returns:
-        Images (B, C, *patch) float32 and labels (B, 1, *patch) int16, where -1 has become 0.
+        Images (B, C, *patch) float32 and labels (B, 1, *patch) int16, where -1 has become 0. Of a cascade the images
+        have a further channel for each label value of the previous stage.
     """
     assert len(parameters.samples) == len(images) == len(labels)
     samples = parameters.samples
@@ -46,4 +49,8 @@ def apply(images: Tensor, labels: Tensor, parameters: Parameters) -> tuple[Tenso
                 images[:, channel].masked_fill_(outside, 0)
         # -1, the only negative label, becomes background
         labels.clamp_(min=0)
+        if parameters.previous_values:
+            channels = images.shape[1]
+            images, labels = append_previous(images, labels, parameters.previous_values)
+            previous_stage.disturb(images[:, channels:], [sample.previous for sample in samples])
     return images, labels

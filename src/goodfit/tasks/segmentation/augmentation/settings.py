@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from goodfit.tasks.segmentation.augmentation.previous_stage import PreviousStageSettings
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -53,6 +55,7 @@ class AugmentationSettings:
         p_gamma: probability per sample.
         gamma: exponent per channel; mean and standard deviation are kept.
         p_mirror: probability per axis.
+        previous: of a cascade, what may happen to the previous stage's labels; None where there is no such stage.
     """
 
     patch_size: tuple[int, ...]
@@ -80,6 +83,7 @@ class AugmentationSettings:
     p_gamma: float = 0.3
     gamma: tuple[float, float] = (0.7, 1.5)
     p_mirror: float = 0.5
+    previous: PreviousStageSettings | None = None
 
     @property
     def dims(self) -> int:
@@ -87,12 +91,15 @@ class AugmentationSettings:
         return len(self.patch_size)
 
 
-def augmentation_settings(configuration: Configuration, use_mask: Sequence[bool] = ()) -> AugmentationSettings:
+def augmentation_settings(
+    configuration: Configuration, use_mask: Sequence[bool] = (), label_values: Sequence[int] = ()
+) -> AugmentationSettings:
     """Derive the settings of a configuration by nnU-Net's rules.
 
     Args:
         configuration: gives the patch size.
         use_mask: per channel, whether it was normalised inside the nonzero mask only (``plan.data.use_mask``).
+        label_values: every foreground label value (``Labels.foreground_values``); needed for a cascade.
     """
     patch = tuple(configuration.patch_size)
     in_plane = len(patch) == 3 and max(patch) / patch[0] > ANISOTROPY_THRESHOLD
@@ -108,8 +115,9 @@ def augmentation_settings(configuration: Configuration, use_mask: Sequence[bool]
         initial_patch_size=initial_patch_size(patch, angle, in_plane=in_plane),
         rotation=(-angle, angle),
         in_plane=in_plane,
-        mirror_axes=tuple(range(len(patch))),
+        mirror_axes=configuration.mirrored,
         masked_channels=tuple(channel for channel, masked in enumerate(use_mask) if masked),
+        previous=None if configuration.previous_stage is None else PreviousStageSettings(tuple(label_values)),
     )
 
 
