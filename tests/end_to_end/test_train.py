@@ -193,7 +193,7 @@ def test_a_dataset_that_changed_since_the_plan_is_noticed(boxes: Path, tmp_path:
 @pytest.mark.parametrize(
     ("options", "error", "said"),
     [
-        ({"configuration": "4d"}, SettingsError, "configuration"),
+        ({"configuration": "4d"}, PlanError, "configuration"),
         ({"configuration": "3d_lowres"}, PlanError, "3d_lowres"),
         ({"time": "soon"}, SettingsError, "no duration"),
         ({"batch_size": 10**7, "configuration": "2d"}, PlanError, "batch"),

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from goodfit.reporting.cross_validation import FoldLink, write_cross_report
+from goodfit.reporting.fold_tables import segmentation_tables
+from goodfit.tasks.segmentation.fold_scores import pool
 from goodfit.tasks.segmentation.metrics import ClassMetrics
 from goodfit.tasks.segmentation.scores import OPTIMISTIC, Scores, gather
 
@@ -44,7 +46,8 @@ FOLDS = [
 
 
 def write(path: Path, scores: dict[str, Scores], **options: object) -> str:
-    page = write_cross_report(path / "report.html", "Lobes", FOLDS, scores, folds_from="Made by hand", **options)
+    shown = segmentation_tables(scores, pool(scores) if scores else None)
+    page = write_cross_report(path / "report.html", "Lobes", FOLDS, shown, folds_from="Made by hand", **options)
     assert page == path / "report.html"
     return page.read_text()
 
@@ -84,11 +87,14 @@ def test_a_page_without_scores_says_so(tmp_path: Path) -> None:
 
 
 def test_the_folder_must_be_there_or_is_made(tmp_path: Path) -> None:
-    page = write_cross_report(tmp_path / "new" / "report.html", "Lobes", [], {}, folds_from="x.")
+    page = write_cross_report(
+        tmp_path / "new" / "report.html", "Lobes", [], segmentation_tables({}, None), folds_from="x."
+    )
     assert "0 of 0 folds are finished" in page.read_text()
 
 
 @pytest.mark.parametrize("status", ["waiting", "training"])
 def test_only_finished_folds_are_counted(tmp_path: Path, status: str) -> None:
-    page = write_cross_report(tmp_path / "r.html", "L", [FoldLink("0", status, (1, 1, 1), None)], {}, folds_from="x")
+    fold = FoldLink("0", status, (1, 1, 1), None)
+    page = write_cross_report(tmp_path / "r.html", "L", [fold], segmentation_tables({}, None), folds_from="x")
     assert "0 of 1 folds are finished" in page.read_text()

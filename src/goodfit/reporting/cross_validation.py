@@ -8,15 +8,12 @@ from importlib import resources
 from typing import TYPE_CHECKING
 
 from goodfit.files import write_text
-from goodfit.reporting.tables import Tile
-from goodfit.tasks.segmentation.fold_scores import fold_rows, pool, spread_over_folds
-from goodfit.tasks.segmentation.scores import OPTIMISTIC, number, spread
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
-    from goodfit.tasks.segmentation.scores import Scores
+    from goodfit.reporting.tables import Tile
 
 
 @dataclass(frozen=True)
@@ -36,11 +33,43 @@ class FoldLink:
     report: str | None
 
 
+@dataclass(frozen=True)
+class ScoreTable:
+    """A table of scores: rows of text cells, the first of which is the header, with what is told above and below."""
+
+    rows: Sequence[Sequence[str]]
+    heading: str = ""
+    caption: str = ""
+    totals: int = 1
+    """Rows at the end that sum up the others; the first of them is set apart."""
+
+
+@dataclass(frozen=True)
+class FoldTables:
+    """What the page shows of the scores.
+
+    Attributes:
+        tiles: at the head of the page.
+        tables: none as long as no fold is scored.
+        optimistic: how optimistic scores are marked; "" where they are not.
+        notes: sentences for the reader.
+        rules: how the scores are to be read, under ``rules_heading``.
+        rules_heading: says what is below it.
+    """
+
+    tiles: Sequence[Tile]
+    tables: Sequence[ScoreTable] = ()
+    optimistic: str = ""
+    notes: Sequence[str] = ()
+    rules: str = ""
+    rules_heading: str = ""
+
+
 def write_cross_report(
     path: Path,
     title: str,
     folds: Sequence[FoldLink],
-    scores: Mapping[str, Scores],
+    scores: FoldTables,
     *,
     folds_from: str,
     warnings: Sequence[str] = (),
@@ -51,7 +80,7 @@ def write_cross_report(
         path: of the page.
         title: the dataset's name.
         folds: all folds, in order.
-        scores: fold -> its scores, for the finished ones.
+        scores: what is shown of the scores of the finished folds.
         folds_from: how the folds were made.
         warnings: what the reader should know of the folds.
 
@@ -67,15 +96,11 @@ def write_cross_report(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    together = pool(scores) if scores else None
     page = environment.get_template("cross_validation.html.j2").render(
         title=title,
         folds=folds,
         done=sum(fold.status == "finished" for fold in folds),
-        tiles=_tiles(scores),
-        rows=fold_rows(scores) if scores else [],
-        together=together,
-        optimistic=OPTIMISTIC if together is not None and together.optimistic else "",
+        scores=scores,
         folds_from=folds_from,
         warnings=warnings,
         style=(resources.files("goodfit.reporting") / "page" / "style.css").read_text(encoding="utf-8"),
@@ -83,16 +108,3 @@ def write_cross_report(
     )
     write_text(path, page)
     return path
-
-
-def _tiles(scores: Mapping[str, Scores]) -> list[Tile]:
-    if not scores:
-        return [Tile("cross-validation Dice", "–", "no fold is scored yet")]
-    together, over_folds = pool(scores), spread_over_folds(scores)
-    return [
-        Tile(
-            "Dice over folds", spread(over_folds.mean["dice"], 3), OPTIMISTIC if together.optimistic else "mean ± std"
-        ),
-        Tile("HD95 over folds", spread(over_folds.mean["hd95"], 2), together.distance_unit),
-        Tile("Dice of all cases", number(together.mean_dice, 3), f"{len(together.cases)} cases"),
-    ]

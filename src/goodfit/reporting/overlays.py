@@ -11,10 +11,14 @@ from goodfit.data.dataset import open_dataset
 from goodfit.data.formats import label_ending
 from goodfit.data.readers import read_image, read_label
 from goodfit.errors import DatasetError, GoodfitError
+from goodfit.interop.nnunet.case_store import original_image
+from goodfit.interop.nnunet.given import given_store
 from goodfit.reporting.slices import case_slices
+from goodfit.settings import build_settings
 
 if TYPE_CHECKING:
-    from goodfit.data.dataset import Dataset
+    from goodfit.data.dataset import Case, Dataset
+    from goodfit.data.geometry import Image
     from goodfit.reporting.content import Content
     from goodfit.reporting.slices import Slice
     from goodfit.tasks.segmentation.scores import Scores
@@ -89,12 +93,20 @@ def _draw(content: Content, dataset: Dataset, name: str) -> list[Slice]:
     case = dataset.case(name)
     if case.label is None:
         raise DatasetError(f"{dataset.root}: case {name} has no label file.")
-    image = read_image(case.images, len(content.plan.data.channels))
+    image = _image(content, dataset, case)
     reference, _ = read_label(case.label)
     prediction, _ = read_label(content.run.predictions / f"{name}{label_ending(content.plan.data.file_ending)}")
     if not image.array.shape[1:] == reference.shape == prediction.shape:
         raise DatasetError(f"{case.label}: image, reference and prediction of {name} differ in shape.")
     return case_slices(image, reference, prediction, content.plan.data.labels)
+
+
+def _image(content: Content, dataset: Dataset, case: Case) -> Image:
+    assert content.plan is not None
+    if dataset.layout != "preprocessed":
+        return read_image(case.images, len(content.plan.data.channels))
+    store = given_store(dataset, build_settings(content.record.get("settings", {})), content.plan)
+    return original_image(store.case(case.name))
 
 
 def _embed(drawn: Slice) -> Picture:

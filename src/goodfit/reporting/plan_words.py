@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from goodfit.planning.plan import Plan
 
 DEFAULT = "default"
-_UNITS = {"spacing", "memory", "predicted_memory", "time", "patch_size", "median_shape"}
+_BYTES = ("memory", "predicted_memory", "predicted_tensors", "estimated_memory")
+_UNITS = {"spacing", *_BYTES, "time", "patch_size", "median_shape"}
 _AXES = "zyx"
 
 
@@ -47,7 +48,7 @@ def plan_groups(plan: Plan) -> list[Group]:
     """Lay out the chosen configuration and all that goes with it."""
     chosen, place = plan.chosen, f"configurations.{plan.configuration}"
     return [
-        Group("Resources", list(decisions(plan, "", ("memory", "predicted_memory", "configuration")))),
+        Group("Resources", list(decisions(plan, "", (*_BYTES, "configuration")))),
         Group("Data", list(decisions(plan.data, "data"))),
         Group(f"Configuration {plan.configuration}", list(decisions(chosen, place))),
         Group("Network", list(decisions(chosen.network, f"{place}.network"))),
@@ -119,7 +120,7 @@ def _intensity(value: float) -> str:
 def _with_unit(name: str, value: Any) -> str:
     if name == "spacing":
         return wording.millimetres(value)
-    if name in {"memory", "predicted_memory"}:
+    if name in _BYTES:
         return wording.gigabytes(value)
     if name == "time":
         from goodfit.planning.arithmetic import describe_seconds

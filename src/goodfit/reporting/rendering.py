@@ -42,6 +42,30 @@ def render_page(template: str, content: RunContent, figures: Mapping[str, Figure
         figures: by name: the plot with the id ``plot-NAME`` shows it.
         values: what else the template needs.
     """
+    return fill_template(
+        template,
+        figures,
+        progress=progress(content),
+        events=content.events,
+        split=content.split,
+        split_rows=tables.split_rows(content),
+        environment=tables.environment_rows(content.record),
+        rows=content.rows,
+        measured_alike=has_values(content.rows, "train_eval_loss"),
+        parts=loss_parts(content.rows),
+        panels=panels(content.rows),
+        **values,
+    )
+
+
+def fill_template(template: str, figures: Mapping[str, Figure], **values: Any) -> str:
+    """Give a page as HTML, with style, scripts and figures in it.
+
+    Args:
+        template: a file of page/.
+        figures: by name: the plot with the id ``plot-NAME`` shows it.
+        values: what else the template needs.
+    """
     import jinja2
     from plotly.offline import get_plotlyjs
 
@@ -53,15 +77,6 @@ def render_page(template: str, content: RunContent, figures: Mapping[str, Figure
         lstrip_blocks=True,
     )
     return environment.get_template(template).render(
-        progress=progress(content),
-        events=content.events,
-        split=content.split,
-        split_rows=tables.split_rows(content),
-        environment=tables.environment_rows(content.record),
-        rows=content.rows,
-        measured_alike=has_values(content.rows, "train_eval_loss"),
-        parts=loss_parts(content.rows),
-        panels=panels(content.rows),
         figures=_as_script(figures),
         plotly=get_plotlyjs() if figures else "",
         style=_part("style.css"),

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from goodfit.planning.arithmetic import describe_budget, describe_seconds
 from goodfit.reporting.curves import MEAN_DICE
 from goodfit.reporting.plotting import column
-from goodfit.tasks.segmentation.scores import OPTIMISTIC, mean, number
+from goodfit.tasks.scoring import number
+from goodfit.tasks.segmentation.scores import OPTIMISTIC, mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

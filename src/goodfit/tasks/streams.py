@@ -13,6 +13,7 @@ class Purpose(enum.IntEnum):
     CASE_ORDER = 1
     PATCH_POSITION = 2
     AUGMENTATION = 3
+    PREVIOUS_STAGE = 4
 
 
 def stream(purpose: Purpose, seed: int, index: int) -> np.random.Generator:

@@ -9,6 +9,8 @@ import pytest
 
 from goodfit.errors import RunError
 from goodfit.reporting.report import write_report
+from goodfit.tasks.instances.scores import load_instance_scores, save_instance_scores
+from goodfit.tasks.instances.thresholds import Thresholds, save_thresholds
 
 
 def figures_of(page):
@@ -159,3 +161,31 @@ def test_browser_draws_and_sorts(instance_run, chromium, tmp_path):
     assert sorted(first.split()) == ["v1", "v2"]
     assert turned.split() == first.split()[::-1]
     assert re.search(r'data-lines="([^"]*)"', dom)[1] == "2"
+
+
+def test_thresholds_and_distances_are_shown_where_they_are_known(instance_run):
+    before = write_report(instance_run).read_text()
+    assert "Thresholds chosen after the training" not in before
+    assert "Distance from the training frames" not in before
+    reasons = {"nms_threshold": "in place of 0.7, since <it> is better", "score": "the usual one"}
+    thresholds = Thresholds(nms_threshold=0.35, score=0.5, frames=8, reasons=reasons)
+    save_thresholds(thresholds, instance_run / "thresholds.json")
+    scores = load_instance_scores(instance_run / "scores.json")
+    scores.per_frame = [frame.model_copy(update={"distance": 1.5}) for frame in scores.per_frame]
+    scores.unusual_from = 2.5
+    save_instance_scores(scores, instance_run / "scores.json")
+    page = write_report(instance_run).read_text()
+    text = text_of(page)
+    assert "overlap of two detections 0.35 in place of 0.7, since &lt;it&gt; is better" in text
+    assert 'id="plot-distance"' in page
+    assert figures_of(page)["distance"]["layout"]["shapes"][0]["y0"] == 2.5
+
+
+def test_pictures_show_detections_from_the_score_of_the_confusion_matrix(instance_run):
+    every = pictures(write_report(instance_run).read_text())
+    scores = load_instance_scores(instance_run / "scores.json")
+    scores.confusion = scores.confusion.model_copy(update={"score": 0.999})
+    save_instance_scores(scores, instance_run / "scores.json")
+    page = write_report(instance_run).read_text()
+    assert "Drawn are detections with a score of 0.999 or more" in text_of(page)
+    assert pictures(page) != every

@@ -7,9 +7,10 @@ from torch import nn
 
 from goodfit.data.instances.masks import decode_mask
 from goodfit.data.instances.model import Instance
-from goodfit.preprocessing.frames import target_size
-from goodfit.tasks.instances.inference import detect, detect_resized
+from goodfit.preprocessing.frames import resize, target_size
+from goodfit.tasks.instances.inference import detect, detect_resized, shrink
 from goodfit.tasks.instances.network import build_detector
+from goodfit.tasks.instances.novelty import NoveltyModel
 
 CPU = torch.device("cpu")
 
@@ -85,3 +86,52 @@ def test_a_real_detector_gives_valid_detections(make_plan, world) -> None:
 
 def test_nothing_to_do(make_plan) -> None:
     assert detect_resized(FindsTheBright(masks=True), [], [], make_plan(), CPU) == []
+
+
+@pytest.mark.parametrize("size", [(480, 640), (500, 333), (96, 128), (50, 60)])
+def test_images_are_resized_as_the_stored_frames_were(make_plan, size) -> None:
+    plan = make_plan(model={"image_min_size": 96, "image_max_size": 128})
+    rng = np.random.default_rng(0)
+    coarse = rng.integers(0, 255, (size[0] // 8 + 1, size[1] // 8 + 1, 3))
+    image = np.repeat(np.repeat(coarse, 8, 0), 8, 1)[: size[0], : size[1]].astype(np.uint8)
+    seen = shrink(image, plan).permute(1, 2, 0).numpy()
+    stored = resize(image, target_size(*size, 96, 128))
+    assert seen.shape == stored.shape
+    apart = np.abs(seen.astype(int) - stored)
+    assert apart.max() <= 1
+    assert (apart > 0).mean() < 0.01
+
+
+def test_images_that_may_not_be_written_to_are_no_problem(make_plan) -> None:
+    image = np.zeros((96, 128, 3), np.uint8)
+    image.flags.writeable = False
+    assert shrink(image, make_plan()).shape == (3, 96, 128)
+
+
+def test_distances_are_measured_on_the_way_and_change_nothing(make_plan, world) -> None:
+    torch.manual_seed(0)
+    plan = make_plan()
+    network = build_detector(plan).eval()
+    for name in "ab":
+        world.frame(name)
+    images = [world.images["a"], np.full((60, 44, 3), 200, np.uint8), world.images["b"]]
+    features = np.random.default_rng(0).normal(size=(20, 512))
+    model = NoveltyModel.fit(features, ["one"] * 20)
+    found, without = detect(network, images, plan, CPU, model), detect(network, images, plan, CPU)
+    assert all(one.distance is None for one in without)
+    for one, other in zip(found, without, strict=True):
+        assert np.array_equal(one.boxes, other.boxes)
+    alone = [detect(network, [image], plan, CPU, model)[0].distance for image in images]
+    # What lies beyond a smaller image is left out, but for group norm, which sees the whole batch's rectangle.
+    assert [one.distance for one in found] == pytest.approx(alone, rel=0.1)
+
+
+def test_masks_may_be_pasted_later(make_plan) -> None:
+    plan = make_plan(model={"image_min_size": 96, "image_max_size": 128, "masks": True})
+    image = torch.zeros(3, 96, 128, dtype=torch.uint8)
+    image[:, 20:50, 30:70] = 255
+    (later,) = detect_resized(FindsTheBright(masks=True), [image], [(192, 256)], plan, CPU, paste_later=True)
+    (now,) = detect_resized(FindsTheBright(masks=True), [image], [(192, 256)], plan, CPU)
+    assert isinstance(now.masks, list)
+    assert later.masks is not None
+    assert list(later.masks) == now.masks

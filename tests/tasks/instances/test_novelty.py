@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import csv
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,15 +13,13 @@ from goodfit.data.video.write import VideoWriter
 from goodfit.errors import RunError
 from goodfit.phantoms.rooms.dataset import make_video
 from goodfit.tasks.instances.novelty import (
-    COLUMNS,
     NoveltyModel,
-    TimeRange,
+    digest,
     ledoit_wolf,
     pooled,
-    ranges,
     watching,
-    write_frame_table,
 )
+from goodfit.tasks.instances.video_prediction.unusual import ranges
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,44 +46,68 @@ def test_shrinkage_falls_with_the_number_of_frames() -> None:
     assert 1 >= shares[0] > shares[1] > shares[2] > 0
 
 
-def test_ordinary_frames_are_about_one_away_and_the_wanted_share_is_flagged() -> None:
-    model = NoveltyModel.fit(correlated(800), correlated(800, seed=1), quantile=0.95)
+def videos_of(count: int, length: int = 10) -> list[str]:
+    return [f"video {place // length:03d}" for place in range(count)]
+
+
+def test_ordinary_frames_are_about_one_away_and_few_are_flagged() -> None:
+    held_out = correlated(800, seed=1)
+    model = NoveltyModel.fit(correlated(800), videos_of(800), held_out, [f"held {one}" for one in videos_of(800)])
     distances = model.distance(correlated(4000, seed=2))
     assert 0.7 < np.sqrt(np.mean(distances**2)) < 1.15
-    assert model.unusual(distances).mean() == pytest.approx(0.05, abs=0.025)
-    assert (model.quantile, model.held_out) == (0.95, 800)
+    assert model.unusual(distances).mean() < 0.01
+    assert model.unusual(model.distance(correlated(50, seed=3) + 6)).mean() > 0.9
+    assert model.videos == 160
+
+
+def test_one_odd_video_does_not_make_everything_ordinary() -> None:
+    features, held_out = correlated(100), correlated(50, seed=1)
+    videos, held = videos_of(100), [f"held {one}" for one in videos_of(50)]
+    calm = NoveltyModel.fit(features, videos, held_out, held)
+    held_out[:10] += 40
+    odd = NoveltyModel.fit(features, videos, held_out, held)
+    assert odd.threshold < 1.3 * calm.threshold
+    assert odd.unusual(odd.distance(held_out[:10])).all()
 
 
 def test_directions_that_hardly_vary_count_most() -> None:
     features = np.random.default_rng(0).normal(size=(500, 2)) * (10, 0.1)
-    model = NoveltyModel.fit(features, features)
+    model = NoveltyModel.fit(features, videos_of(500))
     wide, narrow = model.distance(features.mean(0) + np.array([[5.0, 0], [0, 5.0]]))
     assert narrow > 20 * wide
 
 
 def test_fewer_frames_than_features_and_constant_features() -> None:
     features = np.concatenate([correlated(20, 50), np.full((20, 3), 7.0)], 1)
-    model = NoveltyModel.fit(features)
+    model = NoveltyModel.fit(features, videos_of(20))
     assert np.isfinite(model.distance(features)).all()
     assert model.distance(features + 100).min() > model.threshold
-    constant = NoveltyModel.fit(np.full((6, 4), 2.0))
+    constant = NoveltyModel.fit(np.full((6, 4), 2.0), ["one"] * 6)
     assert constant.distance(np.full((1, 4), 2.0)) == pytest.approx([0])
 
 
-def test_without_held_out_frames_the_threshold_is_not_that_of_known_ones() -> None:
+@pytest.mark.parametrize("videos", [["one"] * 40, videos_of(40), [str(place) for place in range(40)]])
+def test_without_held_out_frames_videos_judge_each_other(videos: list[str]) -> None:
     features = correlated(40, 30)
-    model = NoveltyModel.fit(features, quantile=0.9)
-    assert model.threshold > np.quantile(model.distance(features), 0.9)
-    assert model.held_out == 40
+    model = NoveltyModel.fit(features, videos)
+    assert model.threshold > np.quantile(model.distance(features), 0.99)
+    assert model.videos == max(2, len(set(videos)))
+
+
+@given(st.integers(4, 12), st.integers(1, 5))
+def test_any_few_frames_of_any_few_videos_give_a_threshold(count: int, videos: int) -> None:
+    model = NoveltyModel.fit(correlated(count, 3), [str(place % videos) for place in range(count)])
+    assert np.isfinite(model.threshold)
+    assert model.threshold >= 0
 
 
 def test_model_is_the_same_after_saving(tmp_path: Path) -> None:
-    model = NoveltyModel.fit(correlated(50))
+    model = NoveltyModel.fit(correlated(50), videos_of(50), weights="abc")
     model.save(tmp_path / "novelty.safetensors")
     again = NoveltyModel.load(tmp_path / "novelty.safetensors")
     features = correlated(20, seed=4)
     assert np.array_equal(model.distance(features), again.distance(features))
-    for name in ("threshold", "quantile", "held_out", "shrinkage"):
+    for name in ("threshold", "videos", "weights"):
         assert getattr(again, name) == getattr(model, name)
 
 
@@ -104,51 +124,43 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
         NoveltyModel.load(tmp_path / "broken.safetensors")
 
 
-def test_ranges_join_what_is_close() -> None:
-    times = [number / 2 for number in range(12)]
-    flags = [False, True, True, False, True, False, False, False, False, False, False, True]
-    assert ranges(times, flags, join=0.6) == [TimeRange(0.5, 2.5, 3), TimeRange(5.5, 6.0, 1)]
-    assert ranges(times, flags, join=0) == [TimeRange(0.5, 1.5, 2), TimeRange(2.0, 2.5, 1), TimeRange(5.5, 6.0, 1)]
-    assert ranges([], []) == []
-    assert ranges([3.0], [True]) == [TimeRange(3.0, 3.0, 1)]
-
-
-@given(st.lists(st.booleans(), max_size=60), st.floats(0, 5))
-def test_ranges_hold_exactly_the_flagged_frames(flags: list[bool], join: float) -> None:
-    times = [0.4 * number for number in range(len(flags))]
-    found = ranges(times, flags, join)
-    assert sum(one.frames for one in found) == sum(flags)
-    for time, flag in zip(times, flags, strict=True):
-        if flag:
-            assert sum(one.start <= time <= one.end for one in found) >= 1
-    assert all(later.start - earlier.end > join for earlier, later in pairwise(found))
-
-
-def test_frame_table_has_a_row_for_each_frame(tmp_path: Path) -> None:
-    file = tmp_path / "frames.csv"
-    write_frame_table(file, [0, 5], [0, 0.2], [2, 0], np.array([0.9, 7.5]), np.array([False, True]))
-    with file.open(newline="") as stream:
-        rows = list(csv.reader(stream))
-    assert rows == [list(COLUMNS), ["0", "0.000000", "2", "0.9000", "0"], ["5", "0.200000", "0", "7.5000", "1"]]
-
-
 def test_features_are_the_means_of_the_levels() -> None:
     levels = {"0": torch.rand(2, 3, 8, 8), "1": torch.rand(2, 3, 4, 4), "pool": torch.rand(2, 3, 2, 2)}
-    features = pooled(levels)
+    features = pooled(levels, [(32, 32), (32, 32)])
     assert features.shape == (2, 6)
     assert features[1, 4] == pytest.approx(float(levels["1"][1, 1].mean()), abs=1e-6)
 
 
+def test_what_lies_beyond_a_smaller_image_of_a_batch_does_not_count() -> None:
+    whole = {"0": torch.rand(1, 3, 8, 8), "1": torch.rand(1, 3, 4, 4)}
+    alone = pooled(
+        {name: level[:, :, : 5 >> shift, : 6 >> shift] for shift, (name, level) in enumerate(whole.items())}, [(20, 24)]
+    )
+    assert pooled(whole, [(17, 24)])[0, :3] == pytest.approx(alone[0, :3], abs=1e-6)
+
+
 def test_features_are_taken_while_watching_only() -> None:
+    class Network(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.backbone = Backbone()
+
     class Backbone(torch.nn.Module):
         def forward(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
             return {"0": images}
 
-    backbone, taken = Backbone(), []
-    with watching(backbone, taken.append):
-        backbone(torch.ones(2, 3, 4, 4, requires_grad=True))
-    backbone(torch.ones(2, 3, 4, 4))
+    network = Network()
+    with watching(network, [(16, 16), (16, 16)]) as taken:
+        network.backbone(torch.ones(2, 3, 4, 4, requires_grad=True))
+    network.backbone(torch.ones(2, 3, 4, 4))
     assert [features.tolist() for features in taken] == [[[1.0] * 3] * 2]
+
+
+def test_other_weights_have_another_digest() -> None:
+    weights = {"a": torch.ones(3), "b": torch.zeros(2, 2, dtype=torch.bfloat16)}
+    assert digest(weights) == digest(dict(reversed(weights.items())))
+    assert digest(weights) != digest({**weights, "a": torch.tensor([1, 1, 1.001])})
+    assert digest({"a": torch.ones(2, 3).T}) == digest({"a": torch.ones(3, 2)})
 
 
 def colours(image: np.ndarray) -> np.ndarray:
@@ -170,7 +182,7 @@ def test_frames_of_another_place_are_found_in_a_video(tmp_path: Path) -> None:
         return np.array([colours(image) for _, _, image in iterate_frames(tmp_path / name)])
 
     ordinary = features_of("known.mp4", known)
-    model = NoveltyModel.fit(ordinary[::4], ordinary[2::4])
+    model = NoveltyModel.fit(ordinary[::4], ["known"] * 20, ordinary[2::4], ["known"] * 20)
     features = features_of("cut.mp4", [*known[41:61:2], *other, *known[61::2], *noise])
     times, flags = [number / 8 for number in range(29)], model.unusual(model.distance(features))
     foreign = np.array([10 <= number < 16 or number >= 26 for number in range(29)])

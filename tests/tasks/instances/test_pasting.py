@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from goodfit.data.instances.masks import encode_mask
-from goodfit.tasks.instances.pasting import encode_cut, paste
+from goodfit.tasks.instances.pasting import PastedMasks, encode_cut, paste
 
 
 def _whole(cut, top, left, height, width):
@@ -76,3 +76,21 @@ def test_a_box_outside_of_the_image_gives_an_empty_mask() -> None:
 def test_images_of_one_line(size) -> None:
     cut, top, left = paste(np.ones((28, 28), dtype=np.float32), np.array([0, 0, size[1], size[0]], np.float32), *size)
     assert encode_cut(cut, top, left, *size)["size"] == list(size)
+
+
+def test_masks_that_are_pasted_later_are_the_same() -> None:
+    rng = np.random.default_rng(0)
+    small = rng.random((4, 28, 28)).astype(np.float32)
+    corners = rng.uniform(-10, 40, (4, 2))
+    boxes = np.concatenate([corners, corners + rng.uniform(5, 40, (4, 2))], 1).astype(np.float32)
+    masks = PastedMasks(small, boxes, 50, 60)
+    at_once = [encode_cut(*paste(one, box, 50, 60), 50, 60) for one, box in zip(small, boxes, strict=True)]
+    assert len(masks) == 4
+    assert list(masks) == masks[:] == at_once
+    assert masks[-1] == at_once[3]
+    assert masks[1:3] == at_once[1:3]
+    assert list(masks.chosen(np.array([2, 0]))) == [at_once[2], at_once[0]]
+    cut, top, left = masks.cut(1)
+    assert encode_cut(cut, top, left, 50, 60) == at_once[1]
+    with pytest.raises(IndexError):
+        masks[4]

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from goodfit import __version__
+from goodfit.commands.instances.checking import checked, leaks
+from goodfit.commands.instances.edits import measured_parts, refuse_other_data, remarks_on_edits, values_of
+from goodfit.commands.instances.measure import measure_instance_plan
 from goodfit.commands.places import CHANGEABLE, cache_folder, choose_run, set_aside
 from goodfit.commands.plan import sentence
 from goodfit.commands.trained import edits_since, refuse_edits
-from goodfit.data.instances.checks import InstanceCheck, check_key, check_opened
 from goodfit.data.instances.dataset import InstanceDataset, content_key, open_instances
-from goodfit.data.instances.leakage import near_duplicates
 from goodfit.data.instances.splits import load_instance_split, make_instance_split
 from goodfit.data.splits import Split, save_split
-from goodfit.data.wording import counted
-from goodfit.errors import DatasetError, PlanError
-from goodfit.files import read_json, write_json
+from goodfit.errors import SplitError
+from goodfit.files import write_json
 from goodfit.interop.detectron2.config import translate_config
 from goodfit.planning.instances.fingerprint import InstanceFingerprint, measure_instances
 from goodfit.planning.instances.plan import InstancePlan, load_instance_plan, save_instance_plan
@@ -31,13 +32,16 @@ from goodfit.training.device import choose_device, choose_precision
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from goodfit.data.instances.checks import InstanceCheck
     from goodfit.interop.detectron2.config import Translation
     from goodfit.observer import Observer
+    from goodfit.training.recipe import Recipe
     from goodfit.training.run_folder import RunFolder
 
 KIND = "instances"
 NO_WISHES = ("data.", "machine.", "prediction.", "training.hooks", "training.recipe")
 """Settings that no field of the plan stands for."""
+_OF_VOLUMES = ("prediction.tta", "prediction.step_size", "prediction.probabilities")
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,9 @@ class InstanceTarget:
     cache: Path
     fresh: bool
     split: Split | None = None
+    """In place of a derived one."""
+    plan: InstancePlan | None = None
+    """In place of a derived and measured one, as for the folds of a cross-validation."""
     notes: Sequence[str] = ()
     """To be said when the run is begun."""
 
@@ -78,6 +85,12 @@ def said_of(translation: Translation, dataset: InstanceDataset) -> list[str]:
     return [*lines, *([f"warning: {mismatch}"] if mismatch else [])]
 
 
+def with_config(explicit: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
+    """Put what a Detectron2 config says among the settings, behind what the user asks for."""
+    file = settings.data.detectron2_config
+    return dict(explicit) if file is None else {**translate_config(Path(file)).settings, **explicit}
+
+
 def aim_at_instances(
     dataset: str | Path,
     run: str | Path | None,
@@ -85,6 +98,7 @@ def aim_at_instances(
     fresh: bool,
     explicit: Mapping[str, Any],
     split: Split | None = None,
+    plan: InstancePlan | None = None,
 ) -> InstanceTarget:
     """Open the dataset, validate the settings and choose the run folder.
 
@@ -97,14 +111,17 @@ def aim_at_instances(
     if built.data.detectron2_config is not None:
         translation = translate_config(Path(built.data.detectron2_config))
         notes = said_of(translation, opened)
-        explicit = {**translation.settings, **explicit}
+        explicit = with_config(explicit, built)
         built = build_settings(dict(explicit))
     folder = choose_run(opened, None if run is None else Path(run), explicit, fresh=fresh)
-    return InstanceTarget(opened, dict(explicit), built, folder, cache_folder(opened, folder.path), fresh, split, notes)
+    cache = cache_folder(opened, folder.path)
+    return InstanceTarget(opened, dict(explicit), built, folder, cache, fresh, split, plan, notes)
 
 
 def prepare_instances(target: InstanceTarget, observer: Observer) -> PreparedInstances:
     """Check, fingerprint, split and plan, each only where it is not there and valid already.
+
+    The caller holds the locks of run and cache.
 
     Raises:
         DatasetError: the dataset has errors, or changed since the plan was made.
@@ -114,34 +131,83 @@ def prepare_instances(target: InstanceTarget, observer: Observer) -> PreparedIns
     result = checked(dataset, target.cache, observer, fresh=target.fresh)
     fingerprint = measure_instances(dataset, result.hashes, key=content_key(dataset))
     if run.plan.is_file() and not target.fresh:
-        changed = {name: value for name, value in target.explicit.items() if name.startswith(CHANGEABLE)}
-        settings = build_settings({**run.read_record()["settings"], **changed})
-        plan, split = load_instance_plan(run.plan), load_instance_split(run.splits, dataset)
-        if plan.data.key != fingerprint.key:
-            raise PlanError(
-                f"{run.plan}: the dataset has changed since this plan was made. Start again with --fresh, or restore it."
-            )
-        _require_known_monitor(plan, settings)
-        observer.note(f"plan and split: as they are in {run.path}")
-        if run.read_record().get("status") == "finished":
-            edits = edits_since(run, plan, split)
-            if edits:
-                observer.note(f"warning: {', '.join(edits)} edited after the training: without effect on this run")
-        else:
-            refuse_edits(run, plan, split)
-        return PreparedInstances(dataset, settings, run, target.cache, plan, split, fingerprint)
-    for line in [*target.notes, *map(sentence, result.problems)]:
+        return _recall(target, fingerprint, result, observer)
+    return _begin(target, fingerprint, result, observer)
+
+
+def with_measurement(
+    prepared: PreparedInstances, recipe: Recipe, observer: Observer, started: float
+) -> PreparedInstances:
+    """Complete the plan with what depends on this machine, once, and again where the plan was edited since.
+
+    The caller holds the locks of run and cache.
+
+    Args:
+        prepared: the planned run.
+        recipe: of the training, with which steps are timed.
+        observer: told about the progress.
+        started: ``time.monotonic()`` at the start of the command, for the time budget.
+    """
+    run = prepared.run
+    record = run.read_record()
+    edited = record.get("planned") != measured_parts(prepared.plan)
+    if record.get("status") == "finished" or (record.get("measured") and not edited):
+        return prepared
+    spent = float(record.get("spent_seconds", 0.0)) + time.monotonic() - started
+
+    def replan(memory: float) -> InstancePlan:
+        explicit = record.get("settings", {})
+        dataset, fingerprint, split = prepared.dataset, prepared.fingerprint, prepared.split
+        return new_plan(dataset, fingerprint, split, explicit, prepared.settings, memory=memory)
+
+    plan = measure_instance_plan(prepared, recipe, observer, spent=spent, refit=not edited, replan=replan)
+    save_instance_plan(plan, run.plan)
+    before, now, derived = values_of(prepared.plan), values_of(plan), record.get("derived", {})
+    changed = {name: value for name, value in now.items() if before.get(name) != value}
+    run.update_record(measured=True, planned=measured_parts(plan), derived={**derived, **changed})
+    return replace(prepared, plan=plan)
+
+
+def _recall(
+    target: InstanceTarget, fingerprint: InstanceFingerprint, result: InstanceCheck, observer: Observer
+) -> PreparedInstances:
+    """Take plan and split as they are in the run folder; the user may have edited both."""
+    dataset, run = target.dataset, target.run
+    record = run.read_record()
+    changed = {name: value for name, value in target.explicit.items() if name.startswith(CHANGEABLE)}
+    settings = build_settings({**record["settings"], **changed})
+    plan, split = target.plan or load_instance_plan(run.plan), _load_or_make_split(target, settings, result)
+    refuse_other_data(plan, dataset, fingerprint.key, run.plan)
+    _require_known_monitor(plan, settings)
+    observer.note(f"plan and split: as they are in {run.path}")
+    if target.plan is not None:
+        save_instance_plan(plan, run.plan)
+        run.update_record(planned=measured_parts(plan), derived=values_of(plan))
+    else:
+        for line in remarks_on_edits(record.get("derived", {}), plan):
+            observer.note(line)
+    if record.get("status") == "finished":
+        edits = edits_since(run, plan, split)
+        if edits:
+            observer.note(f"warning: {', '.join(edits)} edited after the training: without effect on this run")
+    else:
+        refuse_edits(run, plan, split)
+    return PreparedInstances(dataset, settings, run, target.cache, plan, split, fingerprint)
+
+
+def _begin(
+    target: InstanceTarget, fingerprint: InstanceFingerprint, result: InstanceCheck, observer: Observer
+) -> PreparedInstances:
+    """Split, plan, and write both down."""
+    dataset, run, settings = target.dataset, target.run, target.settings
+    for line in [*target.notes, *ignored_settings(target.explicit), *map(sentence, result.problems)]:
         observer.note(line)
-    split = target.split or make_instance_split(
-        dataset,
-        seed=target.settings.data.split_seed,
-        fractions=target.settings.data.fractions,
-        identical=result.identical,
-    )
+    split = target.split or new_split(dataset, settings, result)
     for line in [*split.warnings, *leaks(result, split)]:
         observer.note(line)
-    plan = new_plan(target, fingerprint, split)
-    _require_known_monitor(plan, target.settings)
+    plan = target.plan or new_plan(dataset, fingerprint, split, target.explicit, settings)
+    refuse_other_data(plan, dataset, fingerprint.key, run.plan)
+    _require_known_monitor(plan, settings)
     if target.fresh:
         aside = set_aside(run)
         if aside is not None:
@@ -156,12 +222,44 @@ def prepare_instances(target: InstanceTarget, observer: Observer) -> PreparedIns
             "goodfit": __version__,
             "status": "planned",
             "spent_seconds": 0.0,
-            "measured": False,
+            "measured": target.plan is not None,
+            "planned": measured_parts(plan),
+            "derived": values_of(plan),
         },
     )
     save_split(split, run.splits)
     save_instance_plan(plan, run.plan)
-    return PreparedInstances(dataset, target.settings, run, target.cache, plan, split, fingerprint)
+    return PreparedInstances(dataset, settings, run, target.cache, plan, split, fingerprint)
+
+
+def new_split(dataset: InstanceDataset, settings: Settings, result: InstanceCheck) -> Split:
+    """Divide the frames into sets, or follow the sets that the dataset came with."""
+    return make_instance_split(
+        dataset, seed=settings.data.split_seed, fractions=settings.data.fractions, identical=result.identical
+    )
+
+
+def _load_or_make_split(target: InstanceTarget, settings: Settings, result: InstanceCheck) -> Split:
+    """Read splits.json, which the user may have edited; make it anew where it was deleted."""
+    run, dataset = target.run, target.dataset
+    if run.splits.is_file():
+        found = load_instance_split(run.splits, dataset)
+        if target.split is not None and found.set_of() != target.split.set_of():
+            raise SplitError(
+                f"{run.splits}: holds other sets than this call asks for. Restore the file, or start again in another "
+                "folder with --run."
+            )
+        return found
+    split = target.split or new_split(dataset, settings, result)
+    save_split(split, run.splits)
+    return split
+
+
+def ignored_settings(explicit: Mapping[str, Any]) -> list[str]:
+    """Say which of the user's settings have no effect on instances."""
+    return [
+        f"warning: {name} has no effect: frames are predicted whole, once" for name in _OF_VOLUMES if name in explicit
+    ]
 
 
 def _require_known_monitor(plan: InstancePlan, settings: Settings) -> None:
@@ -172,58 +270,29 @@ def _require_known_monitor(plan: InstancePlan, settings: Settings) -> None:
         refuse_unknown_monitor(plan.training.monitor, metrics, loss_parts(masks=masks))
 
 
-def checked(dataset: InstanceDataset, cache: Path, observer: Observer, *, fresh: bool) -> InstanceCheck:
-    """Check a dataset, or recall the result of an earlier call while nothing has changed.
-
-    Raises:
-        DatasetError: there are errors; shows the first and names the command that lists them all.
-    """
-    file = cache / "check.json"
-    result = None
-    if file.is_file() and not fresh:
-        recalled = InstanceCheck.from_dict(read_json(file, DatasetError))
-        if recalled.key == check_key(dataset):
-            observer.note(f"check of {counted(len(dataset.frames), 'frame')}: as before, the dataset has not changed")
-            result = recalled
-    if result is None:
-        observer.stage("check")
-        result = check_opened(dataset, on_progress=observer.advance)
-        if result.ok:
-            write_json(file, result.to_dict())
-    if result.errors:
-        first = "\n".join(f"  {sentence(error)}" for error in result.errors[:5])
-        more = f"\n  ... and {len(result.errors) - 5} more" if len(result.errors) > 5 else ""
-        raise DatasetError(
-            f"{dataset.root}: {counted(len(result.errors), 'problem')} to be mended first (`goodfit check {dataset.root}` "
-            f"lists all):\n{first}{more}"
-        )
-    return result
-
-
-def leaks(result: InstanceCheck, split: Split) -> list[str]:
-    """Say which frames of validation and test look like a training frame."""
-    return [
-        f"warning: {leak.frame} ({leak.set}) looks like the training frame {leak.training} ({leak.distance} of 64 bits "
-        "differ): its score says little about new videos. Put both into one group."
-        for leak in near_duplicates(result.hashes, split)
-    ]
-
-
-def new_plan(target: InstanceTarget, fingerprint: InstanceFingerprint, split: Split) -> InstancePlan:
-    """Derive a plan, with what the user asks for in its place.
+def new_plan(
+    dataset: InstanceDataset,
+    fingerprint: InstanceFingerprint,
+    split: Split,
+    explicit: Mapping[str, Any],
+    settings: Settings,
+    *,
+    memory: float | None = None,
+) -> InstancePlan:
+    """Derive a plan, with what the user asks for in its place; ``memory`` stands for what the user says of it.
 
     Raises:
         PlanError: a wish cannot be.
     """
-    wishes = {name: value for name, value in target.explicit.items() if not name.startswith(NO_WISHES)}
+    wishes = {name: value for name, value in explicit.items() if not name.startswith(NO_WISHES)}
     if wishes.get("training.patience") == 0:
         wishes["training.patience"] = None
-    device = choose_device(target.settings.machine.device)
+    device = choose_device(settings.machine.device)
     plan = make_instance_plan(
-        target.dataset,
+        dataset,
         fingerprint,
         split,
-        memory=wishes.get("plan.memory"),
+        memory=wishes.get("plan.memory") if memory is None else memory,
         wishes=wishes,
         device="cuda" if device.type == "cuda" else "cpu",
     )

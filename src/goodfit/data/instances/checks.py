@@ -127,8 +127,8 @@ def check_opened(
     _look_at_categories(dataset, findings)
     _look_at_groups(dataset, findings)
     identical = _identical(dataset, contents)
-    given = _as_split(dataset.given_split, "the folders of the dataset")
-    declared = _as_split(dataset.declared_split, "a field of its images")
+    given = _as_split(dataset.given_split, "the folders of the dataset tell")
+    declared = _as_split(dataset.declared_split, "a field of its images tells")
     _look_at_copies(dataset, contents, identical, given, findings)
     neighbours: dict[SetName, float] = {}
     for split in (given, declared):
@@ -219,7 +219,7 @@ def _judge(dataset: InstanceDataset, split: Split, findings: Findings) -> None:
     for place, share in judge_split(dataset, split).items():
         if share >= _CONTRADICTIONS:
             example = f"{place}, {100 * share:.0f} % of its frames within {WINDOW} frames of one in training"
-            findings.add(kinds.NEIGHBOURS_IN_TRAINING, "", f"{example} (as {split.source} tells)")
+            findings.add(kinds.NEIGHBOURS_IN_TRAINING, "", f"{example} (as {split.source})")
 
 
 def _look_for_leaks(hashes: Mapping[str, int], split: Split, kind: Kind, findings: Findings) -> None:

@@ -115,6 +115,20 @@ class InstanceDataset:
     def _by_name(self) -> dict[str, Frame]:
         return {frame.name: frame for frame in self.frames}
 
+    @property
+    def cases(self) -> tuple[Frame, ...]:
+        """The frames: what is divided among sets and folds."""
+        return self.frames
+
+    @property
+    def class_values(self) -> dict[str, tuple[int, ...]]:
+        """Category -> its number."""
+        return {name: (number,) for number, name in enumerate(self.categories, start=1)}
+
+    def case(self, name: str) -> Frame:
+        """Find a frame by name, as ``frame`` does."""
+        return self.frame(name)
+
     def frame(self, name: str) -> Frame:
         """Find a frame by name.
 

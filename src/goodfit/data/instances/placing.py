@@ -71,13 +71,15 @@ class Placer:
         group = _first_text(fields, COARSER_FIELDS)
         number = self._number_of(file, image)
         time = _finite(_first(fields, TIME_FIELDS))
+        told_video = video
         if self._group_by is not None:
             group, told = self._matched(file, image, video)
             video = video or group or ""
             number = told if number is None else number
         source = self._source(file, image, video, entry, number)
         if isinstance(source, VideoSource):
-            video, number = video or source.path.stem, source.frame
+            # A group of --group-by may hold several videos, whose frames are numbered each by itself.
+            video, number = told_video or source.path.stem, source.frame
         return Place(source, group or video or None, video, number, time)
 
     def _video_of(self, file: RawFile, fields: Mapping[str, Any]) -> tuple[str, str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import av
 import numpy as np
+from av.video.reformatter import VideoReformatter
 
 from goodfit.data.video.containers import open_container, video_stream
 from goodfit.data.video.index import EntryPoint, VideoIndex, open_video
@@ -37,6 +38,40 @@ _MOST_LOST = 0.02
 """Share of frames that may be damaged when a video is read in order; more, and the video is refused."""
 
 
+class FramePixels:
+    """Turns decoded frames of one video into pixels; each thread needs its own.
+
+    Args:
+        index: from ``open_video``.
+    """
+
+    def __init__(self, index: VideoIndex) -> None:
+        self.index = index
+        # One for all frames: making its tables takes longer than a small frame does. Threads would wait for each other.
+        self._reformatter = VideoReformatter()
+
+    def image(self, frame: VideoFrame) -> Image:
+        """Give the pixels of a decoded frame: (H, W, 3) uint8 RGB, upright, an array of its own.
+
+        Raises:
+            VideoError: the frame is of another size than the first, or damaged.
+        """
+        pixels = self._reformatter.reformat(self._checked(frame), format="rgb24", threads=1).to_ndarray()
+        return self.index.orientation.upright(np.asarray(pixels, dtype=np.uint8))
+
+    def _checked(self, frame: VideoFrame) -> VideoFrame:
+        index = self.index
+        stored = (index.height, index.width) if index.orientation.swapped else (index.width, index.height)
+        if (frame.width, frame.height) != stored:
+            raise VideoError(
+                f"{index.path}: the frames change from {stored[0]}x{stored[1]} to {frame.width}x{frame.height}. "
+                "Give them one size: ffmpeg -i IN OUT.mp4"
+            )
+        if frame.is_corrupt:
+            raise VideoError(f"{index.path}: the frame at {frame.time:.3f} s is damaged. {_CONVERT}")
+        return frame
+
+
 class VideoReader:
     """Reads single frames of one video; quick where their numbers ascend. Not for several threads at once.
 
@@ -47,6 +82,7 @@ class VideoReader:
 
     def __init__(self, index: VideoIndex, threads: int = 0) -> None:
         self.index = index
+        self._pixels = FramePixels(index)
         self._threads = threads
         self._container: InputContainer | None = None
         self._frames: Iterator[tuple[int, VideoFrame]] = iter(())
@@ -105,37 +141,16 @@ class VideoReader:
                     "Copy the video anew from its source, or take the frame out of the annotations."
                 )
             back = 2 * back + 1
-        return self.image(frame)
+        return self._pixels.image(frame)
 
     def frames(self) -> Iterator[tuple[int, VideoFrame]]:
-        """Decode all frames in order from the start, to be turned into pixels by ``image``; damaged ones are missing.
+        """Decode all frames in order from the start, to be turned into pixels by ``FramePixels``; damaged ones are missing.
 
         Raises:
             VideoError: the file cannot be read on.
         """
         self._restart()
         return self._frames
-
-    def image(self, frame: VideoFrame) -> Image:
-        """Give the pixels of a decoded frame: (H, W, 3) uint8 RGB, upright.
-
-        Raises:
-            VideoError: the frame is of another size than the first, or damaged.
-        """
-        image = self._checked(frame).to_ndarray(format="rgb24")
-        return self.index.orientation.upright(np.asarray(image, dtype=np.uint8))
-
-    def _checked(self, frame: VideoFrame) -> VideoFrame:
-        index = self.index
-        stored = (index.height, index.width) if index.orientation.swapped else (index.width, index.height)
-        if (frame.width, frame.height) != stored:
-            raise VideoError(
-                f"{index.path}: the frames change from {stored[0]}x{stored[1]} to {frame.width}x{frame.height}. "
-                "Give them one size: ffmpeg -i IN OUT.mp4"
-            )
-        if frame.is_corrupt:
-            raise VideoError(f"{index.path}: the frame at {frame.time:.3f} s is damaged. {_CONVERT}")
-        return frame
 
     def _forward(self, number: int) -> VideoFrame | None:
         """Decode on until a frame; None where it does not come."""
@@ -267,14 +282,25 @@ def iterate_frames(video: Path | VideoIndex, stride: int = 1, threads: int = 0) 
         VideoError: the video cannot be read, or more than 2 % of its frames are damaged.
     """
     index = video if isinstance(video, VideoIndex) else open_video(video)
+    pixels = FramePixels(index)
+    for number, time, frame in iterate_decoded(index, threads):
+        if number % stride == 0:
+            yield number, time, pixels.image(frame)
+
+
+def iterate_decoded(index: VideoIndex, threads: int = 0) -> Iterator[tuple[int, float, VideoFrame]]:
+    """Decode all frames like ``iterate_frames``, and leave it to ``FramePixels`` to turn them into pixels.
+
+    Raises:
+        VideoError: as for ``iterate_frames``.
+    """
     expected, lost = 0, 0
     with VideoReader(index, threads) as reader:
         for number, frame in reader.frames():
             lost += number - expected
             _refuse_losses(index, lost)
             expected = number + 1
-            if number % stride == 0:
-                yield number, index.times[number], reader.image(frame)
+            yield number, index.times[number], frame
     lost += index.frame_count - expected
     _refuse_losses(index, lost)
     if lost:

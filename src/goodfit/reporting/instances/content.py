@@ -9,6 +9,7 @@ from goodfit.planning.instances.plan import InstancePlan, load_instance_plan
 from goodfit.reporting.content import RunContent, read_split, run_folder
 from goodfit.reporting.instances.curves import MEAN_AP
 from goodfit.tasks.instances.scores import InstanceScores, load_instance_scores
+from goodfit.tasks.instances.thresholds import THRESHOLDS, Thresholds, load_thresholds
 from goodfit.training.metrics_log import read_rows
 
 if TYPE_CHECKING:
@@ -22,10 +23,12 @@ class InstanceContent(RunContent):
     Attributes:
         plan: plan.json.
         scores: scores.json.
+        thresholds: thresholds.json.
     """
 
     plan: InstancePlan | None
     scores: InstanceScores | None
+    thresholds: Thresholds | None = None
 
     @property
     def name(self) -> str:
@@ -46,6 +49,7 @@ def read_instance_content(path: Path) -> InstanceContent:
         PlanError: plan.json cannot be used.
     """
     run = run_folder(path)
+    thresholds = run.path / THRESHOLDS
     return InstanceContent(
         run=run,
         plan=load_instance_plan(run.plan) if run.plan.is_file() else None,
@@ -54,4 +58,5 @@ def read_instance_content(path: Path) -> InstanceContent:
         events=run.read_events(),
         scores=load_instance_scores(run.scores) if run.scores.is_file() else None,
         record=run.read_record() if run.record.is_file() else {},
+        thresholds=load_thresholds(thresholds) if thresholds.is_file() else None,
     )

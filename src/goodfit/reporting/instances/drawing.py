@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 from goodfit.data.instances.masks import decode_mask
 from goodfit.data.instances.model import Instance
 from goodfit.reporting.colours import class_colours
-from goodfit.tasks.instances.matching import match_frame
+from goodfit.tasks.instances.matching import MATCH_SCORE, match_frame
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,12 +41,13 @@ def draw_frame(
     categories: Sequence[str],
     *,
     masks: bool,
+    score: float = MATCH_SCORE,
     longer_side: int = LONGER_SIDE,
 ) -> tuple[bytes, int, int]:
     """Draw a frame.
 
-    Objects of the reference are outlined in white, missed ones in red; crowds are not drawn. Detections above the
-    score of the confusion matrix are filled in the colour of their category.
+    Objects of the reference are outlined in white, missed ones in red; crowds are not drawn. Detections from
+    ``score`` on are filled in the colour of their category.
 
     Args:
         image: (H, W, 3), of any size with the frame's proportions.
@@ -54,6 +55,7 @@ def draw_frame(
         detection: in the frame's own pixels.
         categories: their names.
         masks: outline masks rather than boxes.
+        score: least score of a detection that is drawn.
         longer_side: of the picture, in pixels.
 
     Returns:
@@ -62,7 +64,7 @@ def draw_frame(
     scale = longer_side / max(frame.height, frame.width)
     size = max(1, round(frame.width * scale)), max(1, round(frame.height * scale))
     pixels = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR)).astype(np.float32)
-    match = match_frame(frame, detection, masks=masks)
+    match = match_frame(frame, detection, masks=masks, score=score)
     shown = sorted([pair.detection for pair in (*match.found, *match.confused)] + match.false, reverse=True)
     colours = list(class_colours(categories).values())
     masked = masks and detection.masks is not None

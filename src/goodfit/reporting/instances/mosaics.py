@@ -113,6 +113,7 @@ def draw_mosaics(content: InstanceContent) -> Mosaics:
                 detections[one.name],
                 plan.data.categories,
                 masks=scores.main == "mask",
+                score=scores.confusion.score,
             )
             source = f"data:image/jpeg;base64,{base64.b64encode(picture).decode('ascii')}"
             drawn.append(Tile(one.name, caption, source, width, height))

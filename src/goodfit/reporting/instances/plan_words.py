@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 def instance_plan_groups(plan: InstancePlan) -> list[Group]:
     """Lay out every section of the plan."""
     return [
-        Group("Resources", list(decisions(plan, "", ("memory", "predicted_memory", "batch_size")))),
+        Group(
+            "Resources", list(decisions(plan, "", ("memory", "predicted_memory", "predicted_tensors", "batch_size")))
+        ),
         Group("Data", list(decisions(plan.data, "data"))),
         Group("Detector", list(decisions(plan.model, "model"))),
         Group("Sampling of frames", list(decisions(plan.sampling, "sampling"))),

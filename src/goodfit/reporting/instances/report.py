@@ -13,6 +13,7 @@ from goodfit.reporting.instances.curves import (
     confusion_size,
     precision_recall_figure,
 )
+from goodfit.reporting.instances.distances import distances_of_test_frames
 from goodfit.reporting.instances.mosaics import draw_mosaics
 from goodfit.reporting.instances.plan_words import instance_plan_groups
 from goodfit.reporting.rendering import render_page, training_figures
@@ -50,6 +51,8 @@ def render_instances(run: Path) -> str:
         part_table=None if scores is None else tables.part_table(scores),
         confusion_size=(0, 0) if scores is None else confusion_size(scores.confusion),
         mosaics=draw_mosaics(content),
+        thresholds=content.thresholds,
+        measured_distances=scores is not None and distances_of_test_frames(scores) is not None,
         colours={} if plan is None else class_colours(plan.data.categories),
     )
 
@@ -62,4 +65,7 @@ def _figures(content: InstanceContent, verdict: Verdict | None) -> dict[str, Fig
         figures["precision"] = precision_recall_figure(content.scores, 0.5)
         figures["precision75"] = precision_recall_figure(content.scores, 0.75)
         figures["confusion"] = confusion_figure(content.scores.confusion)
+        distances = distances_of_test_frames(content.scores)
+        if distances is not None:
+            figures["distance"] = distances
     return figures

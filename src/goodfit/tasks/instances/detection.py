@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
     import numpy.typing as npt
 
@@ -22,12 +24,14 @@ class Detection:
         scores: (N,) in 0..1.
         categories: (N,) numbers from 1.
         masks: one run-length code of the size of the original image per instance; None without a mask head.
+        distance: of the image from the training frames (``novelty``); None where it was not measured.
     """
 
     boxes: npt.NDArray[np.float32]
     scores: npt.NDArray[np.float32]
     categories: npt.NDArray[np.int64]
-    masks: list[Rle] | None
+    masks: Sequence[Rle] | None
+    distance: float | None = None
 
     def __len__(self) -> int:
         return len(self.scores)

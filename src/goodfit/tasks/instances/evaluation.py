@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from goodfit.data.wording import counted
+from goodfit.errors import DatasetError
+from goodfit.files import read_json
 from goodfit.tasks.instances.coco_judge import CocoJudge
 from goodfit.tasks.instances.matching import MATCH_IOU, MATCH_SCORE, match_frame
 from goodfit.tasks.instances.metrics import MOST_DETECTIONS, Kind, coco_dataset, coco_results
+from goodfit.tasks.instances.predicted_images import is_predictions, match_by_name
 from goodfit.tasks.instances.reference import read_reference
 from goodfit.tasks.instances.results import read_entries, read_results, write_reference, write_results
 from goodfit.tasks.instances.scores import (
@@ -58,6 +61,7 @@ def evaluate_instances(
     set_name: str = "test",
     optimistic: bool = False,
     notes: Sequence[str] = (),
+    score: float = MATCH_SCORE,
     on_progress: Progress | None = None,
 ) -> InstanceScores:
     """Score what was found in frames.
@@ -70,6 +74,7 @@ def evaluate_instances(
         set_name: which frames these are.
         optimistic: the scores say little about other videos; ``notes`` should say why.
         notes: sentences for the reader.
+        score: from which detections count in the confusion matrix and frame by frame.
         on_progress: called with (work done, work in all), in frames.
     """
     content: dict[ScoredKind, Content] = {
@@ -77,33 +82,46 @@ def evaluate_instances(
         for kind in (("mask", "box") if masks else ("box",))
     }
     told = [*notes, *_beyond_coco(frames, categories)]
-    evaluation = _Evaluation(frames, detections, categories, content, on_progress)
+    evaluation = _Evaluation(frames, detections, categories, content, on_progress, score)
     return evaluation.run(set_name=set_name, optimistic=optimistic, notes=told)
 
 
 def evaluate_files(
-    results: Path, reference: Path, *, set_name: str = "evaluation", on_progress: Progress | None = None
+    results: Path,
+    reference: Path,
+    *,
+    set_name: str = "evaluation",
+    only_predicted: bool = False,
+    on_progress: Progress | None = None,
 ) -> InstanceScores:
     """Score a COCO result file against a COCO file; neither images nor videos are needed.
 
     Every image of the reference counts, also those that the results do not mention.
 
     Args:
-        results: a list of detections with image_id, category_id, score, and bbox or segmentation (RLE) or both.
+        results: a list of detections with image_id, category_id, score, and bbox or segmentation (RLE) or both; or the
+            predictions.json that ``goodfit predict`` writes for images, which are found by their names.
         reference: the annotations, with the ids that the results use.
         set_name: what to call the images.
+        only_predicted: leave out images of the reference that a predictions.json does not list.
         on_progress: called with (work done, work in all), in frames.
 
     Raises:
         DatasetError: a file is missing, or is not what it should be; names file and entry.
     """
     true = read_reference(reference)
+    raw = read_json(results, DatasetError)
+    if is_predictions(raw):
+        matched = match_by_name(results, raw, true, only_predicted=only_predicted)
+        true, found = matched.reference, matched.entries
+    else:
+        places = true.places
+
+        def find(entry: Mapping[str, Any]) -> int | None:
+            return places.get(str(entry.get("image_id")))
+
+        found = read_entries(results, find, true.frames, true.category_numbers)
     frames = true.frames
-
-    def find(entry: Mapping[str, Any]) -> int | None:
-        return true.places.get(str(entry.get("image_id")))
-
-    found = read_entries(results, find, frames, true.category_numbers)
     masks = true.has_masks and (found.have_masks or not found.entries)
     content: dict[ScoredKind, Content] = {
         kind: (true.content(), found.content(masks=kind == "mask")) for kind in (("mask", "box") if masks else ("box",))
@@ -128,6 +146,7 @@ class _Evaluation:
     categories: Sequence[str]
     content: Mapping[ScoredKind, Content]
     on_progress: Progress | None
+    score: float = MATCH_SCORE
     done: int = 0
 
     def run(self, *, set_name: str, optimistic: bool, notes: Sequence[str]) -> InstanceScores:
@@ -216,8 +235,8 @@ class _Evaluation:
         counts = np.zeros((len(names), len(names)), dtype=np.int64)
         per_frame = []
         for frame, detection in zip(self.frames, self.detections, strict=True):
-            match = match_frame(frame, detection, masks=masks)
-            per_frame.append(_frame_scores(frame, match))
+            match = match_frame(frame, detection, masks=masks, score=self.score)
+            per_frame.append(_frame_scores(frame, match, detection.distance))
             for pair in (*match.found, *match.confused):
                 true = frame.instances[pair.instance].category - 1
                 counts[true, int(detection.categories[pair.detection]) - 1] += 1
@@ -226,10 +245,10 @@ class _Evaluation:
             for place in match.false:
                 counts[background, int(detection.categories[place]) - 1] += 1
             self._advance(1)
-        return per_frame, Confusion(names=names, counts=counts.tolist(), iou=MATCH_IOU, score=MATCH_SCORE)
+        return per_frame, Confusion(names=names, counts=counts.tolist(), iou=MATCH_IOU, score=self.score)
 
 
-def _frame_scores(frame: Frame, match: FrameMatch) -> FrameScores:
+def _frame_scores(frame: Frame, match: FrameMatch, distance: float | None) -> FrameScores:
     found, confused = len(match.found), len(match.confused)
     missed, false = len(match.missed) + confused, len(match.false) + confused
     overlap = math.fsum(pair.iou for pair in match.found)
@@ -245,6 +264,7 @@ def _frame_scores(frame: Frame, match: FrameMatch) -> FrameScores:
         confused=confused,
         mean_iou=overlap / found if found else math.nan,
         quality=overlap / weight if weight else math.nan,
+        distance=math.nan if distance is None else distance,
     )
 
 

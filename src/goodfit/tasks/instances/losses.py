@@ -6,13 +6,14 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import torch
+from torch import nn
 
 from goodfit.training.task import TOTAL, Losses
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from goodfit.tasks.instances.sampling import InstanceBatch
 
@@ -31,11 +32,37 @@ def loss_parts(*, masks: bool) -> tuple[str, ...]:
     return tuple(name for name in _NAMES.values() if masks or name != "mask")
 
 
-def detector_losses(network: nn.Module, images: Sequence[Tensor], targets: Sequence[dict[str, Tensor]]) -> Losses:
-    """Run a detector that gives losses (in training mode, or within ``giving_losses``)."""
+class DetectorLoss(nn.Module):
+    """Makes one loss of the detector's parts: their sum, as in torchvision and Detectron2."""
+
+    def forward(self, parts: Mapping[str, Tensor]) -> Tensor:
+        """Give the total: a scalar.
+
+        Args:
+            parts: scalars, by the names of ``loss_parts``.
+        """
+        return torch.stack(list(parts.values())).sum()
+
+
+_SUM = DetectorLoss()
+
+
+def detector_losses(
+    network: nn.Module,
+    images: Sequence[Tensor],
+    targets: Sequence[dict[str, Tensor]],
+    combine: Callable[[Mapping[str, Tensor]], Tensor] = _SUM,
+) -> Losses:
+    """Run a detector that gives losses (in training mode, or within ``giving_losses``).
+
+    Args:
+        network: the detector.
+        images: as ``InstanceBatch.tensors`` gives them, as are the targets.
+        targets: the objects of each image.
+        combine: makes the total of the parts.
+    """
     parts: dict[str, Tensor] = {_NAMES[name]: loss for name, loss in network(images, targets).items()}
-    total = torch.stack(list(parts.values())).sum()
-    return Losses(total, {name: part.detach() for name, part in parts.items()})
+    return Losses(combine(parts), {name: part.detach() for name, part in parts.items()})
 
 
 @contextmanager
@@ -67,7 +94,11 @@ def giving_losses(network: nn.Module) -> Iterator[nn.Module]:
 
 @torch.no_grad()
 def fixed_losses(
-    network: nn.Module, batches: Iterable[InstanceBatch], seed: int, device: torch.device
+    network: nn.Module,
+    batches: Iterable[InstanceBatch],
+    seed: int,
+    device: torch.device,
+    combine: Callable[[Mapping[str, Tensor]], Tensor] = _SUM,
 ) -> dict[str, float]:
     """Mean losses over fixed batches in evaluation mode and float32, weighted by frames.
 
@@ -79,6 +110,7 @@ def fixed_losses(
         batches: the frames, neither drawn nor changed at random.
         seed: of the choice of regions.
         device: of the network.
+        combine: makes the total of the parts.
 
     Returns:
         ``TOTAL`` and each part.
@@ -90,7 +122,7 @@ def fixed_losses(
     try:
         for number, batch in enumerate(batches):
             with giving_losses(network), seeded(seed + number, device):
-                losses = detector_losses(network, *batch.tensors(device))
+                losses = detector_losses(network, *batch.tensors(device), combine)
             frames += len(batch)
             for name, value in {TOTAL: losses.total, **losses.parts}.items():
                 sums[name] = sums.get(name, 0.0) + value.item() * len(batch)

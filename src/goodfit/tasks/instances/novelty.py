@@ -7,20 +7,19 @@ frames than features.
 
 from __future__ import annotations
 
-import csv
-import io
+import hashlib
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from goodfit.errors import RunError
-from goodfit.files import write_bytes, write_text
+from goodfit.files import write_bytes
+from goodfit.planning.instances.plan import LEVEL_STRIDES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     import numpy.typing as npt
@@ -30,11 +29,16 @@ if TYPE_CHECKING:
     Vectors = npt.NDArray[np.float64]
 
 QUANTILE = 0.99
-"""Share of ordinary frames that are not flagged."""
+"""Share of an ordinary video's frames that are below its own limit."""
+LEFT_OUT = 0.01
+"""Share of the ordinary videos that may be beyond the threshold: one of them at least,"""
+LEAVES_NONE_OUT = 5
+"""unless there are fewer than these."""
+FOLDS = 10
+"""Parts of the training videos of which each is judged by the others, at most."""
+LEAST_FRAMES = 4
 
-COLUMNS = ("frame", "time", "instances", "distance", "unusual")
-
-_KIND = "goodfit novelty 1"
+_KIND = "goodfit novelty 2"
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,46 +49,48 @@ class NoveltyModel:
         mean: (D,) of the training frames' features.
         whitening: (D, D); its product with a feature's deviation has unit covariance.
         threshold: distance from which a frame is unusual.
-        quantile: share of the held-out frames that are below the threshold.
-        held_out: number of frames that the threshold comes from.
-        shrinkage: share of the identity in the covariance, 0..1.
+        videos: number of videos that the threshold comes from, each judged by others.
+        weights: digest of the weights that gave the features; empty where nobody needs to know.
     """
 
     mean: Vectors
     whitening: Vectors
     threshold: float
-    quantile: float
-    held_out: int
-    shrinkage: float
+    videos: int
+    weights: str = ""
 
     @classmethod
     def fit(
         cls,
         features: npt.NDArray[np.floating],
+        videos: Sequence[str],
         held_out: npt.NDArray[np.floating] | None = None,
-        quantile: float = QUANTILE,
+        held_out_videos: Sequence[str] = (),
+        weights: str = "",
     ) -> NoveltyModel:
         """Learn from frames.
 
+        The threshold is what ordinary videos stay below when the others judge them: validation videos by the training
+        videos, training videos by those of the other folds. Each video's limit is the distance that ``QUANTILE`` of
+        its frames do not exceed; the threshold is the largest of these limits but one (but a hundredth of many), for one
+        odd video must not make everything ordinary.
+
         Args:
             features: (N, D) of the training frames, N from 4, in the order of videos and time.
-            held_out: (M, D) of ordinary frames of other videos, such as the validation frames: they give the
-                threshold. None lets either half of the training frames be judged by the other half.
-            quantile: share of them that shall not be flagged.
+            videos: of each of them; of a single one, either half is judged by the other.
+            held_out: (M, D) of frames of other videos.
+            held_out_videos: of each of them.
+            weights: digest of the weights that gave the features.
         """
         assert features.ndim == 2, "features are vectors, one for each frame"
-        assert len(features) >= 4, "too few frames to learn from"
-        assert 0 < quantile < 1, "the quantile is a share"
-        mean, whitening, shrinkage = _whitening(features)
-        if held_out is not None and len(held_out):
-            judged = _distances(held_out, mean, whitening)
-        else:
-            first, second = np.array_split(features, 2)
-            judged = np.concatenate(
-                [_distances(other, *_whitening(own)[:2]) for own, other in ((first, second), (second, first))]
-            )
-        threshold = float(np.quantile(judged, quantile))
-        return cls(mean, whitening, threshold, quantile, len(judged), shrinkage)
+        assert len(features) == len(videos) >= LEAST_FRAMES, "too few frames to learn from"
+        mean, whitening = _whitening(features)
+        limits = _limits_of_folds(features, np.asarray(videos))
+        if held_out is not None:
+            assert len(held_out) == len(held_out_videos), "one video for each frame"
+            limits |= _limits(_distances(held_out, mean, whitening), np.asarray(held_out_videos))
+        left_out = 0 if len(limits) < LEAVES_NONE_OUT else max(1, int(LEFT_OUT * len(limits)))
+        return cls(mean, whitening, sorted(limits.values())[-1 - left_out], len(limits), weights)
 
     def distance(self, features: npt.NDArray[np.floating]) -> Vectors:
         """Measure frames (N, D): (N,) distances per square root of D, about 1 for training frames."""
@@ -98,10 +104,8 @@ class NoveltyModel:
         """Write it as safetensors, atomically."""
         from safetensors.numpy import save
 
-        numbers = {"threshold": self.threshold, "quantile": self.quantile, "shrinkage": self.shrinkage}
-        metadata = {"kind": _KIND, "held_out": str(self.held_out)} | {
-            key: repr(value) for key, value in numbers.items()
-        }
+        numbers = {"threshold": repr(self.threshold), "videos": str(self.videos)}
+        metadata = {"kind": _KIND, "weights": self.weights, **numbers}
         write_bytes(file, save({"mean": self.mean, "whitening": self.whitening}, metadata))
 
     @classmethod
@@ -122,9 +126,8 @@ class NoveltyModel:
                     tensors.get_tensor("mean"),
                     tensors.get_tensor("whitening"),
                     float(metadata["threshold"]),
-                    float(metadata["quantile"]),
-                    int(metadata["held_out"]),
-                    float(metadata["shrinkage"]),
+                    int(metadata["videos"]),
+                    metadata["weights"],
                 )
         except FileNotFoundError as error:
             raise RunError(
@@ -153,95 +156,88 @@ def ledoit_wolf(deviations: Vectors) -> tuple[Vectors, float]:
     return (1 - share) * sample + share * level * np.eye(size), share
 
 
-@dataclass(frozen=True)
-class TimeRange:
-    """A stretch of a video.
+def pooled(levels: Mapping[str, torch.Tensor], sizes: Sequence[tuple[int, int]]) -> npt.NDArray[np.float32]:
+    """Average a feature pyramid's levels (B, C, H, W) over the places of each image: (B, levels x C).
 
-    Attributes:
-        start: seconds, of its first frame.
-        end: seconds, when the frame after its last one is shown.
-        frames: number of flagged frames in it.
-    """
-
-    start: float
-    end: float
-    frames: int
-
-
-def ranges(times: Sequence[float], flags: Sequence[bool] | npt.NDArray[np.bool_], join: float = 1.0) -> list[TimeRange]:
-    """Find the stretches of flagged frames.
+    The level called "pool", which repeats the coarsest one, is left out, and so is what lies beyond an image that is
+    smaller than the largest of its batch.
 
     Args:
-        times: of all frames looked at, in seconds, ascending.
-        flags: one for each.
-        join: stretches that are at most this far apart, in seconds, become one.
-    """
-    assert len(times) == len(flags), "one flag for each frame"
-    steps = [later - earlier for earlier, later in pairwise(times)]
-    last_step = float(np.median(steps)) if steps else 0.0
-    found: list[TimeRange] = []
-    for place in (int(place) for place in np.flatnonzero(np.asarray(flags, dtype=np.bool_))):
-        start = times[place]
-        end = times[place + 1] if place + 1 < len(times) else start + last_step
-        if found and start - found[-1].end <= join:
-            found[-1] = TimeRange(found[-1].start, end, found[-1].frames + 1)
-        else:
-            found.append(TimeRange(start, end, 1))
-    return found
-
-
-def write_frame_table(
-    file: Path,
-    numbers: Sequence[int],
-    times: Sequence[float],
-    instances: Sequence[int],
-    distances: npt.NDArray[np.floating],
-    unusual: npt.NDArray[np.bool_],
-) -> None:
-    """Write a CSV with a row for each frame looked at, ``COLUMNS``, atomically."""
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(COLUMNS)
-    for number, time, count, distance, flag in zip(numbers, times, instances, distances, unusual, strict=True):
-        table.writerow((number, f"{time:.6f}", count, f"{distance:.4f}", int(flag)))
-    write_text(file, text.getvalue())
-
-
-def pooled(levels: Mapping[str, torch.Tensor]) -> npt.NDArray[np.float32]:
-    """Average a feature pyramid's levels (B, C, H, W) each over its places: (B, levels x C).
-
-    The level called "pool", which repeats the coarsest one, is left out.
+        levels: strides 4, 8, 16 and 32, under their names "0" to "3".
+        sizes: height and width of each image in pixels.
     """
     import torch
 
-    parts = [level.float().mean((2, 3)) for key, level in levels.items() if key != "pool"]
+    parts = []
+    for (name, level), stride in zip(levels.items(), LEVEL_STRIDES, strict=False):
+        if name != "pool":
+            own = [
+                one[:, : -(-height // stride), : -(-width // stride)].float().mean((1, 2))
+                for one, (height, width) in zip(level, sizes, strict=True)
+            ]
+            parts.append(torch.stack(own))
     return np.asarray(torch.cat(parts, 1).cpu().numpy(), dtype=np.float32)
 
 
 @contextmanager
-def watching(backbone: nn.Module, take: Callable[[npt.NDArray[np.float32]], None]) -> Iterator[None]:
-    """Within the block, give the pooled features (B, D) of everything that goes through a detector's backbone to ``take``."""
+def watching(network: nn.Module, sizes: Sequence[tuple[int, int]]) -> Iterator[list[npt.NDArray[np.float32]]]:
+    """Within the block, collect the pooled features (B, D) of a batch that goes through a detector's backbone.
+
+    Args:
+        network: the detector.
+        sizes: height and width of the batch's images in pixels.
+    """
+    taken: list[npt.NDArray[np.float32]] = []
 
     def after(module: nn.Module, given: tuple[object, ...], levels: Mapping[str, torch.Tensor]) -> None:
-        take(pooled({key: level.detach() for key, level in levels.items()}))
+        taken.append(pooled({key: level.detach() for key, level in levels.items()}, sizes))
 
-    handle = backbone.register_forward_hook(after)
+    handle = network.get_submodule("backbone").register_forward_hook(after)
     try:
-        yield
+        yield taken
     finally:
         handle.remove()
 
 
-def _whitening(features: npt.NDArray[np.floating]) -> tuple[Vectors, Vectors, float]:
+def digest(weights: Mapping[str, torch.Tensor]) -> str:
+    """Give a short name to a network's weights: features of others cannot be compared."""
+    import torch
+
+    summary = hashlib.blake2b(digest_size=8)
+    for name in sorted(weights):
+        summary.update(name.encode())
+        summary.update(weights[name].detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    return summary.hexdigest()
+
+
+def _limits_of_folds(features: npt.NDArray[np.floating], videos: npt.NDArray[np.str_]) -> dict[str, float]:
+    """Give each training video's limit by those of the other folds."""
+    names = sorted(set(videos.tolist()))
+    if len(names) == 1:
+        videos = np.array([f"{names[0]}, half {2 * place // len(videos)}" for place in range(len(videos))])
+        names = sorted(set(videos.tolist()))
+    limits: dict[str, float] = {}
+    for fold in np.array_split(np.array(names), min(FOLDS, len(names))):
+        inside = np.isin(videos, fold)
+        if (~inside).sum() >= 2:
+            limits |= _limits(_distances(features[inside], *_whitening(features[~inside])), videos[inside])
+    return limits
+
+
+def _limits(distances: Vectors, videos: npt.NDArray[np.str_]) -> dict[str, float]:
+    return {name: float(np.quantile(distances[videos == name], QUANTILE)) for name in sorted(set(videos.tolist()))}
+
+
+def _whitening(features: npt.NDArray[np.floating]) -> tuple[Vectors, Vectors]:
     values = np.asarray(features, np.float64)
     mean, scale = values.mean(0), values.std(0)
     # Shrinkage mixes the features' variances, so they are brought to one scale. What never varied counts as noise of a
     # thousandth of the others, or distances would be infinite.
     scale = np.maximum(scale, 1e-3 * float(scale.mean()) + 1e-9)
-    covariance, share = ledoit_wolf((values - mean) / scale)
+    covariance, _ = ledoit_wolf((values - mean) / scale)
     roots, axes = np.linalg.eigh(covariance)
     whitening = (axes / np.sqrt(np.maximum(roots, 1e-6))) @ axes.T
-    return mean, whitening / scale[:, None], share
+    return mean, whitening / scale[:, None]
 
 
 def _distances(features: npt.NDArray[np.floating], mean: Vectors, whitening: Vectors) -> Vectors:

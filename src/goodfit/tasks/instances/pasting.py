@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
 from faster_coco_eval import mask as coco_mask
 
+from goodfit.tasks.instances.detection import Rle
+
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from goodfit.tasks.instances.detection import Rle
+    PastedCut = tuple[npt.NDArray[np.bool_], int, int]
 
 THRESHOLD = 0.5
 """Probability from which a pixel belongs to the instance."""
 
 
-def paste(
-    probabilities: npt.NDArray[np.float32], box: npt.NDArray[np.float32], height: int, width: int
-) -> tuple[npt.NDArray[np.bool_], int, int]:
+def paste(probabilities: npt.NDArray[np.float32], box: npt.NDArray[np.float32], height: int, width: int) -> PastedCut:
     """Bring a small mask to the pixels of its box.
 
     Pixels are looked up at their centres, bilinearly, with zero around the small mask, as Detectron2 does it;
@@ -54,21 +55,66 @@ def encode_cut(cut: npt.NDArray[np.bool_], top: int, left: int, height: int, wid
 
     The runs come from the cut alone, so that the cost does not grow with the image.
     """
-    framed = np.zeros((cut.shape[1], cut.shape[0] + 2), dtype=np.int8)
+    # Column by column, with nothing above and below, so that every run ends in the column where it begins.
+    framed = np.zeros((cut.shape[1], cut.shape[0] + 2), dtype=np.bool_)
     framed[:, 1:-1] = cut.T
-    steps = np.diff(framed, axis=1)
-    columns, rows = np.nonzero(steps > 0)
-    starts = (columns + left) * height + rows + top
-    columns, rows = np.nonzero(steps < 0)
-    ends = (columns + left) * height + rows + top
+    pixels = framed.ravel()
+    columns, rows = np.divmod(np.flatnonzero(pixels[1:] != pixels[:-1]), framed.shape[1])
+    bounds = (columns + left) * height + rows + top
+    counts = np.diff(np.concatenate([[0], bounds, [height * width]]))
     # A run down to the lower edge and one from the upper edge of the next column are one run.
-    apart = starts[1:] != ends[:-1]
-    starts = starts[np.concatenate([[True], apart])] if len(starts) else starts
-    ends = ends[np.concatenate([apart, [True]])] if len(ends) else ends
-    bounds = np.stack([starts, ends], axis=1).ravel()
-    counts = np.diff(np.concatenate([[0], bounds, [height * width]])).tolist()
-    if counts[-1] == 0:
-        counts.pop()  # as COCO's own encoder has it: no run after the last pixel
-    code = coco_mask.frPyObjects({"size": [height, width], "counts": counts}, height, width)
+    touching = np.flatnonzero(counts[1:-1] == 0) + 1
+    if len(touching):
+        bounds = np.delete(bounds, np.concatenate([touching - 1, touching]))
+        counts = np.diff(np.concatenate([[0], bounds, [height * width]]))
+    runs = counts.tolist()
+    if runs[-1] == 0:
+        runs.pop()  # as COCO's own encoder has it: no run after the last pixel
+    code = coco_mask.frPyObjects({"size": [height, width], "counts": runs}, height, width)
     text = code["counts"]
     return {"size": [height, width], "counts": text.decode("ascii") if isinstance(text, bytes) else text}
+
+
+class PastedMasks(Sequence[Rle]):
+    """The masks of an image's detections, each brought to the image's pixels when it is first asked for.
+
+    Args:
+        probabilities: (N, S, S) of the boxes.
+        boxes: (N, 4) in pixels of the image.
+        height: of the image.
+        width: of the image.
+    """
+
+    def __init__(
+        self, probabilities: npt.NDArray[np.float32], boxes: npt.NDArray[np.float32], height: int, width: int
+    ) -> None:
+        self._probabilities = probabilities
+        self._boxes = boxes
+        self._size = (height, width)
+        self._cuts: dict[int, PastedCut] = {}
+
+    def __len__(self) -> int:
+        return len(self._boxes)
+
+    @overload
+    def __getitem__(self, place: int) -> Rle: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> list[Rle]: ...
+
+    def __getitem__(self, place: int | slice) -> Rle | list[Rle]:
+        """Give the run-length code of one mask, or of several."""
+        if isinstance(place, slice):
+            return [self[at] for at in range(*place.indices(len(self)))]
+        return encode_cut(*self.cut(place), *self._size)
+
+    def cut(self, place: int) -> PastedCut:
+        """Give a mask where it is and nowhere else: (h, w), its first row and its first column in the image."""
+        at = range(len(self))[place]
+        if at not in self._cuts:
+            self._cuts[at] = paste(self._probabilities[at], self._boxes[at], *self._size)
+        return self._cuts[at]
+
+    def chosen(self, places: npt.NDArray[np.int64]) -> PastedMasks:
+        """Keep some of the masks."""
+        return PastedMasks(self._probabilities[places], self._boxes[places], *self._size)

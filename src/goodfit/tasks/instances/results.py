@@ -217,6 +217,19 @@ def read_entries(
     content = read_json(path, DatasetError)
     if not isinstance(content, list):
         raise DatasetError(f"{path}: this is no COCO result file, which is a list of detections.")
+    return entries_of(content, path, find, frames, categories, others=others)
+
+
+def entries_of(
+    content: Sequence[Any],
+    path: Path,
+    find: Callable[[Mapping[str, Any]], int | None],
+    frames: Sequence[Frame],
+    categories: Mapping[str, int],
+    *,
+    others: bool = False,
+) -> Entries:
+    """Check detections that were read; see ``read_entries``."""
     result = Entries()
     unknown = 0
     for index, value in enumerate(content):

@@ -149,6 +149,8 @@ class FrameScores(_Frozen):
     quality: Number
     """Sum of the overlaps of the objects found / (found + half the missed + half the false), which is the panoptic
     quality of Kirillov et al. (2019); NaN where there was nothing to find and nothing was found."""
+    distance: Number = math.nan
+    """From the training frames, by the backbone's features; NaN where it was not measured."""
 
     @property
     def what(self) -> str:
@@ -195,6 +197,8 @@ class InstanceScores(BaseModel):
     confusion: Confusion
     worst: list[WorstFrame] = []
     """The worst first; neighbours of a frame named already are left out."""
+    unusual_from: Number = math.nan
+    """Distance from the training frames from which a frame is unusual; NaN where it was not measured."""
     per_frame: list[FrameScores]
 
     @property

@@ -7,22 +7,25 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from torch import nn
 
+from goodfit.errors import SettingsError
+from goodfit.planning.instances.plan import InstanceAugmentation
 from goodfit.planning.watched import instance_metrics
 from goodfit.tasks.instances.inference import detect_resized
-from goodfit.tasks.instances.losses import detector_losses, fixed_losses, loss_parts, seeded
+from goodfit.tasks.instances.losses import DetectorLoss, detector_losses, fixed_losses, loss_parts, seeded
 from goodfit.tasks.instances.metrics import average_precision
 from goodfit.tasks.instances.network import build_detector
 from goodfit.tasks.instances.sampling import InstanceFrames
 from goodfit.tasks.instances.weights import load_weights
 from goodfit.training.loading.pool import LoaderPool
+from goodfit.training.recipe import Recipe
 from goodfit.training.task import ValidationResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import numpy.typing as npt
-    from torch import nn
 
     from goodfit.data.instances.model import Frame
     from goodfit.planning.instances.plan import InstancePlan
@@ -34,6 +37,50 @@ FEWEST_FIXED, MOST_FIXED = 4, 16
 """Frames of either set that the fixed losses look at; neighbouring ones resemble each other, so more say little more."""
 FIXED_SHARE = 0.06
 """Fixed frames as a share of an epoch's samples: forward alone costs a third, so two sets cost some 4 % of an epoch."""
+
+
+def network_of(plan: InstancePlan, recipe: Recipe, *, pretrained: bool) -> nn.Module:
+    """Build the detector of a plan, or what the recipe makes of it.
+
+    Args:
+        plan: the plan.
+        recipe: of the training.
+        pretrained: begin with the plan's weights; False where others follow at once.
+
+    Raises:
+        PlanError: the weights to begin with are missing or do not fit.
+        SettingsError: what the recipe makes is no detector as torchvision makes them.
+    """
+
+    def default() -> nn.Module:
+        network = build_detector(plan)
+        if pretrained:
+            load_weights(network, plan)
+        return network
+
+    network = recipe.build_network(plan, default)
+    lacking = [name for name in ("rpn", "roi_heads") if not isinstance(getattr(network, name, None), nn.Module)]
+    if lacking:
+        raise SettingsError(
+            f"recipe {type(recipe).__name__}.build_network: the network has no {' and no '.join(lacking)}. Of instances, "
+            "give a detector like torchvision's GeneralizedRCNN, whose losses and detections the training reads."
+        )
+    return network
+
+
+def augmentation_of(plan: InstancePlan, recipe: Recipe) -> InstanceAugmentation | None:
+    """Give how training frames are changed: the plan's section, or what the recipe makes of it; None: not at all.
+
+    Raises:
+        SettingsError: the recipe makes something else.
+    """
+    made = recipe.build_augmentation(plan, lambda: plan.augmentation)
+    if made is not None and not isinstance(made, InstanceAugmentation):
+        raise SettingsError(
+            f"recipe {type(recipe).__name__}.build_augmentation: gives {type(made).__name__}. Of instances, give "
+            "InstanceAugmentation (goodfit.planning.instances.plan), which the default is, or None."
+        )
+    return made
 
 
 def fixed_count(plan: InstancePlan) -> int:
@@ -67,9 +114,11 @@ class InstanceTask:
         workers: loader processes; 0 makes batches in this process.
         weights: how often each training frame is drawn, relative to the others; None for all alike.
         pretrained: begin with the plan's weights; False where others follow at once, as when a run goes on.
+        recipe: makes network, loss and augmentation where they are not to be the plan's.
 
     Raises:
         PlanError: the weights to begin with are missing or do not fit.
+        SettingsError: a method of the recipe makes something that cannot be used.
     """
 
     def __init__(
@@ -83,13 +132,14 @@ class InstanceTask:
         *,
         weights: Sequence[float] | npt.NDArray[np.float64] | None = None,
         pretrained: bool = True,
+        recipe: Recipe | None = None,
     ) -> None:
+        recipe = recipe or Recipe()
         seed, masks = plan.training.seed, plan.model.masks
         self._plan, self._device = plan, device
         torch.manual_seed(seed)
-        network = build_detector(plan)
-        if pretrained:
-            load_weights(network, plan)
+        network = network_of(plan, recipe, pretrained=pretrained)
+        self._loss = recipe.build_loss(plan, DetectorLoss).to(device)
         # Channels last: a fifth faster on CPUs in bfloat16, and what GPUs' tensor cores want.
         self._network: nn.Module = network.to(device).to(memory_format=torch.channels_last)
         self._frames = InstanceFrames(
@@ -99,7 +149,7 @@ class InstanceTask:
             seed=seed,
             batch_size=plan.batch_size,
             weights=weights,
-            augmentation=plan.augmentation,
+            augmentation=augmentation_of(plan, recipe),
             fill=[round(255 * mean) for mean in plan.data.mean],
         )
         self._validation = spread_over_groups(validation, seed)
@@ -148,7 +198,7 @@ class InstanceTask:
         """Run the detector; which regions the losses look at is drawn from seed and step alone."""
         seed = self._plan.training.seed + step
         with seeded(seed, self._device), torch.autocast(self._device.type, torch.bfloat16, enabled=self._in_bfloat16):
-            return detector_losses(network, *batch.tensors(self._device))
+            return detector_losses(network, *batch.tensors(self._device), self._loss)
 
     @property
     def _in_bfloat16(self) -> bool:
@@ -160,7 +210,7 @@ class InstanceTask:
         size = self._plan.batch_size
         count = len(frames)
         batches = (frames.listed(range(first, min(first + size, count))) for first in range(0, count, size))
-        return fixed_losses(network, batches, self._plan.training.seed, self._device)
+        return fixed_losses(network, batches, self._plan.training.seed, self._device, self._loss)
 
     def validate(self, network: nn.Module, cases: int, still_wanted: Callable[[], None]) -> ValidationResult:
         """COCO's average precision on whole validation frames; the first few come from as many videos as possible."""

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import csv
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -66,10 +68,34 @@ def test_folder_gives_overlays_and_one_coco_file(folder: Path, tmp_path: Path, f
     assert (tmp_path / "out" / "a.jpg.png").is_file()
 
 
+def test_distances_of_images(folder: Path, tmp_path: Path, find_squares: Detect) -> None:
+    def detect(images: list[tuple[int, np.ndarray]]) -> list[Detection]:
+        found = find_squares([image for _, image in images])
+        return [replace(one, distance=float(height)) for one, (height, _) in zip(found, images, strict=True)]
+
+    result = predict_images(
+        detect,
+        folder,
+        tmp_path / "out",
+        categories=["person"],
+        prepare=lambda image: (image.shape[0], image),
+        unusual_from=60,
+    )
+    assert result.names == ["a.jpg", "b.png", "deep/c.png"]
+    assert result.log.unusual.tolist() == [True, True, False]
+    assert [entry["distance"] for entry in read_json(result.predictions)["images"]] == [80, 64, 50]
+    with result.frames.open(newline="") as stream:
+        assert [(row["instances"], row["distance"], row["unusual"]) for row in csv.DictReader(stream)] == [
+            ("1", "80.0000", "1"),
+            ("1", "64.0000", "1"),
+            ("1", "50.0000", "0"),
+        ]
+
+
 def test_single_image(folder: Path, tmp_path: Path, find_squares: Detect) -> None:
     result = predict_images(find_squares, folder / "b.png", tmp_path / "out", categories=["person"])
     assert result.images == 1
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["b.png", "predictions.json"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["b.png", "frames.csv", "predictions.json"]
 
 
 def test_unsure_instances_are_listed_but_not_drawn(folder: Path, tmp_path: Path, find_squares: Detect) -> None:

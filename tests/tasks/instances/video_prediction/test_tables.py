@@ -14,7 +14,7 @@ from goodfit.files import read_json
 from goodfit.tasks.instances.detection import Detection
 from goodfit.tasks.instances.tracking import UNTRACKED
 from goodfit.tasks.instances.video_prediction.marks import Found
-from goodfit.tasks.instances.video_prediction.tables import CSV_COLUMNS, TrackTables
+from goodfit.tasks.instances.video_prediction.tables import CSV_COLUMNS, Track, TrackTables
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,7 +43,7 @@ def written(tmp_path: Path, write_video: Callable[..., Path]) -> dict[str, Path]
     with TrackTables(files, video, CATEGORIES) as tables:
         for number in (0, 4):
             tables.add(found(number))
-        assert tables.identities == {3}
+        assert tables.tracks == {3: Track(1, 0.0, 0.16, 2)}
         assert not any(file.exists() for file in files.values())
     return files
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import threading
+from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -9,8 +10,10 @@ import av
 import numpy as np
 import psutil
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from goodfit.data.video.decode import iterate_frames
+from goodfit.data.video.decode import iterate_decoded, iterate_frames
 from goodfit.data.video.index import open_video
 from goodfit.data.video.write import VideoWriter
 from goodfit.errors import SettingsError, VideoError
@@ -18,11 +21,15 @@ from goodfit.files import read_json
 from goodfit.tasks.instances.detection import Detection
 from goodfit.tasks.instances.tracking import TrackingSettings
 from goodfit.tasks.instances.video_prediction import predict_video
+from goodfit.tasks.instances.video_prediction import video as module
+from goodfit.tasks.instances.video_prediction.video import frames_waiting
 from goodfit.tasks.instances.video_prediction.workers import StageCrashError, StageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from goodfit.data.video.index import VideoIndex
 
     Detect = Callable[[list[np.ndarray]], list[Detection]]
 
@@ -43,7 +50,10 @@ def test_every_frame_is_kept_at_its_time_with_its_square_tracked(
 ) -> None:
     source = write_video(tmp_path / "in.mp4", times)
     result = predict_video(find_squares, source, tmp_path / "out.mp4", categories=CATEGORIES)
-    assert (result.frames, result.looked_at, result.tracks) == (40, 40, 1)
+    assert (result.frames, result.looked_at, list(result.tracks)) == (40, 40, [1])
+    track = result.tracks[1]
+    assert (track.category, track.frames) == (1, 40)
+    assert (track.first, track.last) == pytest.approx((times[0], times[-1]), abs=1e-4)
     written = open_video(result.video)
     assert written.times == pytest.approx(open_video(source).times, abs=1e-4)
     assert written.variable_rate == (times is VARIABLE)
@@ -87,6 +97,95 @@ def test_stride_looks_at_some_frames_and_moves_the_marks_in_between(
         assert np.ptp(inside, axis=1).mean() > 25, f"frame {number}"
 
 
+@pytest.mark.parametrize("kept_bytes", [0, 2**28], ids=["decoded twice", "decoded once"])
+@pytest.mark.parametrize(("stride", "batch"), [(1, 1), (1, 5), (7, 2), (50, 4)])
+def test_decoding_once_or_twice_gives_the_same(
+    tmp_path: Path,
+    write_video: Callable[..., Path],
+    find_squares: Detect,
+    monkeypatch: pytest.MonkeyPatch,
+    kept_bytes: int,
+    stride: int,
+    batch: int,
+) -> None:
+    source = write_video(tmp_path / "in.mp4", REGULAR)
+    monkeypatch.setattr(module, "KEPT_BYTES", kept_bytes)
+    decoded = []
+
+    def count(index: VideoIndex) -> Iterator[tuple[int, float, av.VideoFrame]]:
+        decoded.append(1)
+        return iterate_decoded(index)
+
+    monkeypatch.setattr(module, "iterate_decoded", count)
+    result = predict_video(
+        find_squares,
+        source,
+        tmp_path / "out.mp4",
+        categories=CATEGORIES,
+        stride=stride,
+        batch=batch,
+        tracking=TrackingSettings(confirmations=1),
+    )
+    assert len(decoded) == (1 if kept_bytes else 2)
+    assert result.looked_at == len(range(0, 40, stride))
+    frames = [image for _, _, image in iterate_frames(result.video)]
+    assert len(frames) == 40
+    if result.looked_at > 1:
+        for number, image in enumerate(frames[: (result.looked_at - 1) * stride + 1]):
+            inside = image[26:38, 8 + number : 20 + number].astype(int)
+            assert np.ptp(inside, axis=2).mean() > 25, f"frame {number}"
+
+
+@given(st.integers(1, 40), st.integers(1, 9), st.integers(0, 5))
+def test_enough_frames_are_kept_for_the_batch_that_the_first_of_them_waits_for(
+    stride: int, batch: int, confirmations: int
+) -> None:
+    tracking = TrackingSettings(confirmations=confirmations) if confirmations else None
+    lag = confirmations
+    kept = frames_waiting(stride, batch, tracking)
+    for number in range(3 * stride * batch):
+        # Between frames looked at, the next one must be known; the tracker lags behind, and batches come whole.
+        needed = -(-number // stride) + lag + 1
+        last_of_batch = (needed // batch + 1) * batch - 1
+        assert last_of_batch * stride - number < kept
+
+
+def test_what_prepare_makes_is_given_to_the_network(
+    tmp_path: Path, write_video: Callable[..., Path], find_squares: Detect
+) -> None:
+    source = write_video(tmp_path / "in.mp4", REGULAR[:8])
+    threads = set()
+
+    def prepare(image: np.ndarray) -> tuple[str, np.ndarray]:
+        threads.add(threading.current_thread().name)
+        return "small", image[::2, ::2]
+
+    def detect(items: list[tuple[str, np.ndarray]]) -> list[Detection]:
+        assert all(name == "small" and image.shape == (32, 48, 3) for name, image in items)
+        return find_squares([np.repeat(np.repeat(image, 2, 0), 2, 1) for _, image in items])
+
+    result = predict_video(detect, source, tmp_path / "out.mp4", categories=CATEGORIES, prepare=prepare)
+    assert list(result.tracks) == [1]
+    assert threads == {"decoding"}
+
+
+def test_distances_are_in_every_table(tmp_path: Path, write_video: Callable[..., Path], find_squares: Detect) -> None:
+    source = write_video(tmp_path / "in.mp4", REGULAR[:10])
+    numbers = iter(range(10))
+
+    def detect(images: list[np.ndarray]) -> list[Detection]:
+        return [replace(one, distance=5.0 if 4 <= next(numbers) < 7 else 1.0) for one in find_squares(images)]
+
+    result = predict_video(detect, source, tmp_path / "out.mp4", categories=CATEGORIES, unusual_from=2.0)
+    expected = [5.0 if 4 <= number < 7 else 1.0 for number in range(10)]
+    assert [float(row["distance"]) for row in rows_of(result.tables["csv"])] == expected
+    frames = rows_of(result.tables["frames"])
+    assert [float(row["distance"]) for row in frames] == expected
+    assert [int(row["unusual"]) for row in frames] == [int(value > 2) for value in expected]
+    assert [image["distance"] for image in read_json(result.tables["json"])["images"]] == expected
+    assert result.log.unusual.tolist() == [value > 2 for value in expected]
+
+
 def test_without_tracking_scores_decide(tmp_path: Path, write_video: Callable[..., Path], find_squares: Detect) -> None:
     source = write_video(tmp_path / "in.mp4", REGULAR[:6])
     for score, count in ((0.5, 6), (0.95, 0)):
@@ -96,7 +195,7 @@ def test_without_tracking_scores_decide(tmp_path: Path, write_video: Callable[..
         rows = rows_of(result.tables["csv"])
         assert len(rows) == count
         assert all(row["id"] == "" for row in rows)
-        assert result.tracks == 0
+        assert result.tracks == {}
 
 
 def test_progress_and_findings_are_told_in_order(
@@ -199,10 +298,8 @@ def test_error_of_any_stage_names_it(
     def fail(*_: object) -> None:
         raise VideoError("something is wrong.")
 
-    from goodfit.tasks.instances.video_prediction import video as module
-
     target, name = {
-        "decoding": (module, "iterate_frames"),
+        "decoding": (module, "iterate_decoded"),
         "drawing": (module.Artist, "draw"),
         "encoding": (module.VideoWriter, "add"),
         "tracking": (module.TrackTables, "add"),
@@ -254,7 +351,7 @@ def test_figure_that_is_lost_for_a_moment_keeps_its_number(
     result = predict_video(
         sometimes, source, tmp_path / "out.mp4", categories=CATEGORIES, tracking=TrackingSettings("ocsort")
     )
-    assert result.tracks == 1
+    assert list(result.tracks) == [1]
     assert len(read_json(result.tables["json"])["annotations"]) == 33
 
 

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 Method = Literal["bytetrack", "ocsort"]
 
+_METHODS: dict[str, Method] = {"bytetrack": "bytetrack", "ocsort": "ocsort"}
+
 UNTRACKED = -1
 """Number of a detection that belongs to no track."""
 
@@ -33,6 +35,17 @@ _LIBRARY_RATE = 30.0
 
 _SAME_BOX = 0.7
 """Overlap from which a track's own box and that of a detection are the same: filtering moves it by little."""
+
+
+def method_named(name: str) -> Method:
+    """Give the tracker of this name.
+
+    Raises:
+        SettingsError: there is none.
+    """
+    if name not in _METHODS:
+        raise SettingsError(f"tracker {name!r} is unknown. Choose bytetrack or ocsort.")
+    return _METHODS[name]
 
 
 @dataclass(frozen=True)
@@ -62,8 +75,7 @@ class TrackingSettings:
         Raises:
             SettingsError: a value is out of range.
         """
-        if self.method not in ("bytetrack", "ocsort"):
-            raise SettingsError(f"tracker {self.method!r} is unknown. Choose bytetrack or ocsort.")
+        method_named(self.method)
         if not 0 <= self.keep_score <= self.start_score <= 1:
             raise SettingsError(
                 f"tracking from score {self.start_score}, kept down to {self.keep_score}: "

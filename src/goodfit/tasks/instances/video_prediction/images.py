@@ -17,19 +17,21 @@ from goodfit.files import replacing, write_json
 from goodfit.tasks.instances.tracking import UNTRACKED
 from goodfit.tasks.instances.video_prediction.drawing import Artist, Style
 from goodfit.tasks.instances.video_prediction.marks import marks_of
-from goodfit.tasks.instances.video_prediction.tables import annotations_of, category_entries
-from goodfit.tasks.instances.video_prediction.video import SHOWN_SCORE, chosen
+from goodfit.tasks.instances.video_prediction.tables import annotations_of, category_entries, distance_entry
+from goodfit.tasks.instances.video_prediction.unusual import FrameLog
+from goodfit.tasks.instances.video_prediction.video import SHOWN_SCORE, chosen, unchanged
 from goodfit.tasks.instances.video_prediction.workers import Workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from goodfit.tasks.instances.detection import Detection
-    from goodfit.tasks.instances.video_prediction.video import Detect, Image
+    from goodfit.tasks.instances.video_prediction.video import Detect, Image, Prepare
     from goodfit.tasks.instances.video_prediction.workers import Channel
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 PREDICTIONS = "predictions.json"
+FRAMES = "frames.csv"
 _WAITING = 4
 
 
@@ -41,11 +43,17 @@ class PredictedImages:
         images: how many.
         instances: how many were found in them.
         predictions: COCO file with images, categories and annotations that have scores.
+        names: of the images, in order.
+        log: of the images, which count as frames of one second.
+        frames: CSV with a row for each image.
     """
 
     images: int
     instances: int
     predictions: Path
+    names: list[str]
+    log: FrameLog
+    frames: Path
 
 
 def predict_images(
@@ -54,19 +62,23 @@ def predict_images(
     output: Path,
     *,
     categories: Sequence[str],
+    prepare: Prepare = unchanged,
     batch: int = 4,
     score: float = SHOWN_SCORE,
+    unusual_from: float | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> PredictedImages:
     """Predict an image, or all images below a folder.
 
     Args:
-        detect: gives the instances of each of a list of images (H, W, 3) uint8 RGB; called in this thread.
+        detect: gives the instances of each of a list of what ``prepare`` made; called in this thread.
         source: an image or a folder.
-        output: a folder: receives the overlays under the names of the images, as PNG, and predictions.json.
+        output: a folder: receives the overlays under the names of the images, as PNG, predictions.json and frames.csv.
         categories: names, for category 1 on.
+        prepare: makes of an image (H, W, 3) uint8 RGB what the network takes; called in the reader's thread.
         batch: images given to ``detect`` at once.
-        score: smallest score that is drawn; predictions.json lists all that ``detect`` gives.
+        score: smallest score that is drawn and counted; predictions.json lists all that ``detect`` gives.
+        unusual_from: distance from the training frames from which an image is unusual, where ``detect`` measures it.
         on_progress: told (images done, images); from another thread.
 
     Raises:
@@ -83,30 +95,40 @@ def predict_images(
         raise SettingsError(f"{output}: the overlays would lie among the images. Choose another output folder.")
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
+    log = FrameLog(unusual_from)
     with ExitStack() as stack:
         workers = stack.enter_context(Workers())
-        read: Channel[tuple[Path, Image]] = workers.channel(batch + _WAITING)
+        read: Channel[tuple[Path, Image, Any]] = workers.channel(batch + _WAITING)
         found: Channel[tuple[Path, Image, Detection]] = workers.channel(batch + _WAITING)
 
         def draw() -> None:
             for done, (file, image, detection) in enumerate(found, start=1):
                 height, width = image.shape[:2]
                 name = file.relative_to(base).as_posix()
-                images.append({"id": done, "file_name": name, "width": width, "height": height})
+                distance = distance_entry(detection.distance)
+                images.append({"id": done, "file_name": name, "width": width, "height": height, **distance})
                 annotations.extend(annotations_of(detection, done, len(annotations) + 1))
                 shown = chosen(detection, detection.scores >= score)
+                log.add(done - 1, float(done - 1), len(shown), detection.distance)
                 marks = marks_of(shown, np.full(len(shown), UNTRACKED, np.int64))
                 Artist(categories, Style.for_size(height, width)).draw(image, marks)
                 _save(image, output / overlay_name(name))
                 if on_progress is not None:
                     on_progress(done, len(files))
 
-        workers.start("reading", lambda: read.fill((file, read_picture(file)) for file in files))
+        def pictures() -> Iterator[tuple[Path, Image, Any]]:
+            for file in files:
+                image = read_picture(file)
+                yield file, image, prepare(image)
+
+        workers.start("reading", lambda: read.fill(pictures()))
         workers.start("drawing", draw)
         workers.run("the network", lambda: found.fill(_looked(detect, iter(read), batch)))
     content = {"images": images, "categories": category_entries(categories), "annotations": annotations}
     write_json(output / PREDICTIONS, content)
-    return PredictedImages(len(images), len(annotations), output / PREDICTIONS)
+    log.write(output / FRAMES)
+    names = [image["file_name"] for image in images]
+    return PredictedImages(len(images), len(annotations), output / PREDICTIONS, names, log, output / FRAMES)
 
 
 def overlay_name(name: str) -> str:
@@ -130,12 +152,14 @@ def _images_of(source: Path) -> list[Path]:
     return files
 
 
-def _looked(detect: Detect, read: Iterator[tuple[Path, Image]], batch: int) -> Iterator[tuple[Path, Image, Detection]]:
+def _looked(
+    detect: Detect, read: Iterator[tuple[Path, Image, Any]], batch: int
+) -> Iterator[tuple[Path, Image, Detection]]:
     while taken := list(islice(read, batch)):
-        results = detect([image for _, image in taken])
+        results = detect([prepared for _, _, prepared in taken])
         if len(results) != len(taken):
             raise ValueError(f"{len(results)} results for {len(taken)} images")
-        for (file, image), detection in zip(taken, results, strict=True):
+        for (file, image, _), detection in zip(taken, results, strict=True):
             yield file, image, detection
 
 

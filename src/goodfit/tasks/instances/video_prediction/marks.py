@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from goodfit.data.instances.rle import box_of, parse_counts
+from goodfit.tasks.instances.pasting import PastedMasks
 from goodfit.tasks.instances.tracking.tracker import UNTRACKED
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ class Cut:
         """Move and stretch it as the box does, each new pixel taking the nearest old one."""
         wide, high = (new[2] - new[0]) / (old[2] - old[0]), (new[3] - new[1]) / (old[3] - old[1])
         height, width = self.inside.shape
+        if not self.inside.size:
+            return self
         rows = max(1, round(height * high))
         columns = max(1, round(width * wide))
         row = ((np.arange(rows) + 0.5) * (height / rows)).astype(int)
@@ -112,17 +115,24 @@ class Found:
 
 def marks_of(detection: Detection, identities: Ids) -> list[Mark]:
     """Make the marks of one image."""
-    masks = detection.masks
     return [
         Mark(
             (float(box[0]), float(box[1]), float(box[2]), float(box[3])),
             int(detection.categories[place]),
             float(detection.scores[place]),
             int(identities[place]),
-            cut_of(masks[place]) if masks is not None else None,
+            _cut(detection, place),
         )
         for place, box in enumerate(detection.boxes)
     ]
+
+
+def _cut(detection: Detection, place: int) -> Cut | None:
+    masks = detection.masks
+    if isinstance(masks, PastedMasks):
+        inside, top, left = masks.cut(place)
+        return Cut(left, top, inside)
+    return None if masks is None else cut_of(masks[place])
 
 
 class Timeline:

@@ -5,9 +5,14 @@ from __future__ import annotations
 import csv
 import json
 from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TextIO
 
+import numpy as np
+
+from goodfit.data.instances.rle import area_of, parse_counts
 from goodfit.files import replacing
+from goodfit.tasks.instances.pasting import PastedMasks
 from goodfit.tasks.instances.tracking.tracker import UNTRACKED
 
 if TYPE_CHECKING:
@@ -16,10 +21,27 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from goodfit.data.video.index import VideoIndex
-    from goodfit.tasks.instances.detection import Detection
+    from goodfit.tasks.instances.detection import Detection, Rle
     from goodfit.tasks.instances.video_prediction.marks import Found
 
-CSV_COLUMNS = ("frame", "time", "id", "class", "score", "x", "y", "width", "height", "mask")
+CSV_COLUMNS = ("frame", "time", "id", "class", "score", "x", "y", "width", "height", "mask", "distance")
+
+
+@dataclass
+class Track:
+    """One identity over the video.
+
+    Attributes:
+        category: from 1.
+        first: seconds, when it is seen first.
+        last: seconds, when it is seen last.
+        frames: in which it is seen.
+    """
+
+    category: int
+    first: float
+    last: float
+    frames: int
 
 
 def annotations_of(
@@ -38,10 +60,8 @@ def annotations_of(
             "iscrowd": 0,
         }
         if detection.masks is not None:
-            from goodfit.data.instances.rle import area_of, parse_counts
-
             entry["segmentation"] = detection.masks[place]
-            entry["area"] = area_of(parse_counts(detection.masks[place]["counts"]))
+            entry["area"] = _area(detection.masks, place)
         else:
             entry["area"] = round(width * height, 2)
         if place < len(identities) and identities[place] != UNTRACKED:
@@ -50,9 +70,20 @@ def annotations_of(
     return entries
 
 
+def _area(masks: Sequence[Rle], place: int) -> int:
+    if isinstance(masks, PastedMasks):
+        return int(np.count_nonzero(masks.cut(place)[0]))
+    return area_of(parse_counts(masks[place]["counts"]))
+
+
 def category_entries(categories: Sequence[str]) -> list[dict[str, Any]]:
     """Give the categories as COCO lists them, numbered from 1."""
     return [{"id": number, "name": name} for number, name in enumerate(categories, start=1)]
+
+
+def distance_entry(distance: float | None) -> dict[str, float]:
+    """Give an image's distance from the training frames as a part of its COCO entry; nothing where there is none."""
+    return {} if distance is None else {"distance": round(distance, 4)}
 
 
 def corner_and_size(detection: Detection, place: int) -> tuple[float, float, float, float]:
@@ -64,7 +95,8 @@ def corner_and_size(detection: Detection, place: int) -> tuple[float, float, flo
 class TrackTables:
     """Writes the three files, complete or not at all; as a context.
 
-    Only the frames that the network looked at are listed.
+    Only the frames that the network looked at are listed. A frame's distance from the training frames stands in each
+    of its rows of the CSV, and with its image in the JSON.
 
     Args:
         files: "json", "csv" and "mot" -> where to.
@@ -78,9 +110,10 @@ class TrackTables:
         self._categories = tuple(categories)
         self._closing = ExitStack()
         self._streams: dict[str, TextIO] = {}
-        self._frames: list[tuple[int, float]] = []
+        self._frames: list[tuple[int, float, float | None]] = []
         self._count = 0
-        self.identities: set[int] = set()
+        self.tracks: dict[int, Track] = {}
+        """By identity, in the order in which they appear."""
 
     def __enter__(self) -> TrackTables:
         with ExitStack() as stack:
@@ -104,32 +137,46 @@ class TrackTables:
 
     def add(self, found: Found) -> None:
         """Write the instances of the next frame."""
-        self._frames.append((found.number, found.time))
-        self.identities.update(int(number) for number in found.identities if number != UNTRACKED)
+        detection = found.detection
+        self._frames.append((found.number, found.time, detection.distance))
         identities = [int(number) for number in found.identities]
-        entries = annotations_of(found.detection, len(self._frames), self._count + 1, identities)
+        entries = annotations_of(detection, len(self._frames), self._count + 1, identities)
         for entry, identity in zip(entries, identities, strict=True):
             self._streams["json"].write((",\n" if self._count else "\n") + json.dumps(entry))
             self._count += 1
             self._write_row(found, entry, identity)
             if identity != UNTRACKED:
+                self._follow(identity, entry["category_id"], found.time)
                 x, y, width, height = entry["bbox"]
                 # MOT counts frames and pixels from 1.
                 place = f"{x + 1:.2f},{y + 1:.2f},{width:.2f},{height:.2f}"
                 self._streams["mot"].write(f"{found.number + 1},{identity},{place},{entry['score']},-1,-1,-1\n")
 
+    def _follow(self, identity: int, category: int, time: float) -> None:
+        track = self.tracks.setdefault(identity, Track(category, time, time, 0))
+        track.last = time
+        track.frames += 1
+
     def _write_row(self, found: Found, entry: Mapping[str, Any], identity: int) -> None:
         mask = entry["segmentation"]["counts"] if "segmentation" in entry else ""
         number = identity if identity != UNTRACKED else ""
         name = self._categories[entry["category_id"] - 1]
-        row = (found.number, f"{found.time:.6f}", number, name, entry["score"], *entry["bbox"], mask)
+        distance = "" if found.detection.distance is None else f"{found.detection.distance:.4f}"
+        row = (found.number, f"{found.time:.6f}", number, name, entry["score"], *entry["bbox"], mask, distance)
         csv.writer(self._streams["csv"], lineterminator="\n").writerow(row)
 
     def _finish(self) -> None:
         size = {"width": self._video.width, "height": self._video.height}
         images = [
-            {"id": place, "video_id": 1, "frame": number, "timestamp": round(time, 6), **size}
-            for place, (number, time) in enumerate(self._frames, start=1)
+            {
+                "id": place,
+                "video_id": 1,
+                "frame": number,
+                "timestamp": round(time, 6),
+                **size,
+                **distance_entry(distance),
+            }
+            for place, (number, time, distance) in enumerate(self._frames, start=1)
         ]
         name = self._video.path.name
         rest = {

@@ -5,18 +5,20 @@ from __future__ import annotations
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from goodfit.data.video.decode import iterate_frames
+from goodfit.data.video.decode import FramePixels, iterate_decoded
 from goodfit.data.video.index import open_video
 from goodfit.data.video.write import VideoWriter
 from goodfit.errors import SettingsError
+from goodfit.tasks.instances.pasting import PastedMasks
 from goodfit.tasks.instances.tracking import UNTRACKED, Tracker, TrackingSettings, follow
 from goodfit.tasks.instances.video_prediction.drawing import Artist, Style
 from goodfit.tasks.instances.video_prediction.marks import Found, Timeline
 from goodfit.tasks.instances.video_prediction.tables import TrackTables
+from goodfit.tasks.instances.video_prediction.unusual import FrameLog
 from goodfit.tasks.instances.video_prediction.workers import Workers
 
 if TYPE_CHECKING:
@@ -24,16 +26,25 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import numpy.typing as npt
+    from av.video.frame import VideoFrame
 
+    from goodfit.data.video.index import VideoIndex
     from goodfit.tasks.instances.detection import Detection
+    from goodfit.tasks.instances.video_prediction.tables import Track
     from goodfit.tasks.instances.video_prediction.workers import Channel
 
     Image = npt.NDArray[np.uint8]
-    Detect = Callable[[list[Image]], list[Detection]]
+    Prepare = Callable[[Image], Any]
+    Detect = Callable[[list[Any]], list[Detection]]
     Looked = tuple[int, float, Detection]
+    Decoded = tuple[int, float, VideoFrame]
 
 _WAITING = 4
 """Frames that may wait between two threads."""
+KEPT_BYTES = 256 * 2**20
+"""Decoded frames that may wait for their instances; where they would be more, the video is decoded a second time."""
+_PIXEL_BYTES = 3
+"""Of a decoded frame at most: 1.5 as most videos are stored, twice that with more than eight bits."""
 
 DEFAULT_TRACKING = TrackingSettings()
 
@@ -48,16 +59,23 @@ class PredictedVideo:
     Attributes:
         frames: in the video.
         looked_at: frames that went through the network.
-        tracks: number of identities.
+        tracks: identity -> when it is seen.
         video: the overlay.
-        tables: "json", "csv" and "mot" -> file.
+        tables: "json", "csv", "mot" and "frames" -> file.
+        log: of the frames looked at.
     """
 
     frames: int
     looked_at: int
-    tracks: int
+    tracks: dict[int, Track]
     video: Path
     tables: dict[str, Path]
+    log: FrameLog
+
+
+def unchanged(image: Image) -> Image:
+    """Give the image itself: the way into a network that takes images as they are."""
+    return image
 
 
 def predict_video(
@@ -66,29 +84,34 @@ def predict_video(
     output: Path,
     *,
     categories: Sequence[str],
+    prepare: Prepare = unchanged,
     stride: int = 1,
     batch: int = 4,
     tracking: TrackingSettings | None = DEFAULT_TRACKING,
     score: float = SHOWN_SCORE,
+    unusual_from: float | None = None,
     on_found: Callable[[Found], None] | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> PredictedVideo:
     """Detect, track, draw and write, all at the same time; memory does not grow with the video's length.
 
-    The video is decoded twice, once for the network and once for drawing, so that no frame has to be kept while its
-    instances are waited for. With a stride, tracks move in a straight line between the frames looked at; the tables
-    list the frames looked at only. With tracking, what belongs to no track is left out; without, what scores less
-    than ``score``.
+    Decoded frames wait for their instances as the decoder gave them. Where a long stride would make too many wait, the
+    video is decoded twice, once for the network and once for drawing. With a stride, tracks move in a straight line
+    between the frames looked at; the tables list the frames looked at only. With tracking, what belongs to no track is
+    left out; without, what scores less than ``score``.
 
     Args:
-        detect: gives the instances of each of a list of images (H, W, 3) uint8 RGB; called in this thread.
+        detect: gives the instances of each of a list of what ``prepare`` made; called in this thread.
         source: the video.
-        output: .mp4; beside it come NAME.tracks.json (COCO with track_id), NAME.tracks.csv and NAME.mot.txt.
+        output: .mp4; beside it come NAME.tracks.json (COCO with track_id), NAME.tracks.csv, NAME.mot.txt and
+            NAME.frames.csv (a row for each frame looked at).
         categories: names, for category 1 on.
+        prepare: makes of an image (H, W, 3) uint8 RGB what the network takes; called in the decoder's thread.
         stride: look at the frames whose number it divides.
         batch: images given to ``detect`` at once.
         tracking: how; None for no tracks.
         score: smallest score that is kept without tracking.
+        unusual_from: distance from the training frames from which a frame is unusual, where ``detect`` measures it.
         on_found: told about each frame looked at, in order, with what is kept of it; from another thread.
         on_progress: told (frames written, frames of the video); from another thread.
 
@@ -108,22 +131,34 @@ def predict_video(
         "csv": output.with_suffix(".tracks.csv"),
         "mot": output.with_suffix(".mot.txt"),
     }
-    total, looked_at = index.frame_count, 0
+    total, log = index.frame_count, FrameLog(unusual_from)
     artist = Artist(categories, Style.for_size(index.height, index.width))
+    kept_frames = frames_waiting(stride, batch, tracking)
     with ExitStack() as stack:
         tables = stack.enter_context(TrackTables(files, index, categories))
-        writer = stack.enter_context(VideoWriter(output, index.width, index.height, source=index))
+        writer = stack.enter_context(VideoWriter(output, index.width, index.height, source=index, quick=True))
         workers = stack.enter_context(Workers())
-        decoded: Channel[tuple[int, float, Image]] = workers.channel(batch + _WAITING)
+        decoded: Channel[tuple[int, float, Any]] = workers.channel(batch + _WAITING)
         looked: Channel[Looked] = workers.channel(batch + _WAITING)
         found: Channel[Found] = workers.channel(batch + _WAITING)
-        reread: Channel[tuple[int, float, Image]] = workers.channel(_WAITING)
         drawn: Channel[tuple[float, Image]] = workers.channel(_WAITING)
+        kept: Channel[Decoded] | None = None
+        if kept_frames * index.width * index.height * _PIXEL_BYTES <= KEPT_BYTES:
+            kept = workers.channel(kept_frames)
+
+        def decode() -> Iterator[tuple[int, float, Any]]:
+            pixels = FramePixels(index)
+            for number, time, frame in iterate_decoded(index):
+                if number % stride == 0:
+                    yield number, time, prepare(pixels.image(frame))
+                if kept is not None:
+                    kept.put((number, time, frame))
+            if kept is not None:
+                kept.close()
 
         def tracked() -> Iterator[Found]:
-            nonlocal looked_at
             for entry in _tracked(looked, tracking, index.fps / stride, score):
-                looked_at += 1
+                log.add(entry.number, entry.time, len(entry.detection), entry.detection.distance)
                 tables.add(entry)
                 if on_found is not None:
                     on_found(entry)
@@ -135,16 +170,28 @@ def predict_video(
                 if on_progress is not None:
                     on_progress(done, total)
 
-        workers.start("decoding", lambda: decoded.fill(iterate_frames(index, stride)))
+        workers.start("decoding", lambda: decoded.fill(decode()))
         workers.start("tracking", lambda: found.fill(tracked()))
-        workers.start("reading", lambda: reread.fill(iterate_frames(index)))
-        workers.start("drawing", lambda: drawn.fill(_drawn(reread, iter(found), artist)))
+        again: Iterable[Decoded] = kept if kept is not None else iterate_decoded(index)
+        workers.start("drawing", lambda: drawn.fill(_drawn(again, index, iter(found), artist)))
         workers.start("encoding", encode)
         workers.run("the network", lambda: looked.fill(_looked(detect, decoded, batch)))
-    return PredictedVideo(total, looked_at, len(tables.identities), output, files)
+    frames_file = output.with_suffix(".frames.csv")
+    log.write(frames_file)
+    return PredictedVideo(total, len(log), tables.tracks, output, {**files, "frames": frames_file}, log)
 
 
-def _looked(detect: Detect, frames: Iterable[tuple[int, float, Image]], batch: int) -> Iterator[Looked]:
+def frames_waiting(stride: int, batch: int, tracking: TrackingSettings | None) -> int:
+    """Give the number of decoded frames that have to be kept so that no thread ever waits for a frame that waits for it.
+
+    Before a frame is drawn, the next one looked at must be known; the tracker tells it when it has seen some more, and
+    the network takes a whole batch at a time. A second batch lets decoding go on while the network works.
+    """
+    lag = 0 if tracking is None else tracking.confirmations
+    return stride * (2 * batch + lag + 3) + _WAITING
+
+
+def _looked(detect: Detect, frames: Iterable[tuple[int, float, Any]], batch: int) -> Iterator[Looked]:
     """Run the network on some frames at a time."""
     waiting = iter(frames)
     while taken := list(islice(waiting, batch)):
@@ -170,21 +217,26 @@ def _tracked(looked: Iterable[Looked], tracking: TrackingSettings | None, rate: 
 
 def chosen(detection: Detection, kept: npt.NDArray[np.bool_]) -> Detection:
     """Keep some of the instances."""
-    masks = detection.masks
+    masks, places = detection.masks, np.flatnonzero(kept)
+    if isinstance(masks, PastedMasks):
+        masks = masks.chosen(places)
+    elif masks is not None:
+        masks = [masks[int(place)] for place in places]
     return replace(
         detection,
         boxes=detection.boxes[kept],
         scores=detection.scores[kept],
         categories=detection.categories[kept],
-        masks=[masks[place] for place in np.flatnonzero(kept)] if masks is not None else None,
+        masks=masks,
     )
 
 
 def _drawn(
-    frames: Iterable[tuple[int, float, Image]], found: Iterator[Found], artist: Artist
+    frames: Iterable[Decoded], index: VideoIndex, found: Iterator[Found], artist: Artist
 ) -> Iterator[tuple[float, Image]]:
-    timeline = Timeline(found)
-    for number, time, image in frames:
+    timeline, pixels = Timeline(found), FramePixels(index)
+    for number, time, frame in frames:
+        image = pixels.image(frame)
         artist.draw(image, timeline.at(number))
         yield time, image
     # After frames that are damaged at the end, nobody has asked for the last instances; they belong into the tables.

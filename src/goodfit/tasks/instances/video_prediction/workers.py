@@ -62,6 +62,10 @@ class Channel(Generic[T]):
         finally:
             if isinstance(items, Generator):
                 items.close()
+        self.close()
+
+    def close(self) -> None:
+        """Tell the reader that there are no more items."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()

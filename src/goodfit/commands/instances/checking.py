@@ -1,0 +1,64 @@
+"""The check of a dataset of frames, remembered while the dataset stays the same."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from goodfit.commands.plan import sentence
+from goodfit.data.instances.checks import InstanceCheck, check_key, check_opened
+from goodfit.data.instances.leakage import near_duplicates
+from goodfit.data.wording import counted
+from goodfit.errors import DatasetError
+from goodfit.files import read_json, write_json
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from goodfit.data.instances.dataset import InstanceDataset
+    from goodfit.data.splits import Split
+    from goodfit.observer import Observer
+
+_MOST_LEAKS = 5
+_MOST_ERRORS = 5
+
+
+def checked(dataset: InstanceDataset, cache: Path, observer: Observer, *, fresh: bool) -> InstanceCheck:
+    """Check a dataset, or recall the result of an earlier call while nothing has changed.
+
+    Raises:
+        DatasetError: there are errors; shows the first and names the command that lists them all.
+    """
+    file = cache / "check.json"
+    result = None
+    if file.is_file() and not fresh:
+        recalled = InstanceCheck.from_dict(read_json(file, DatasetError))
+        if recalled.key == check_key(dataset):
+            observer.note(f"check of {counted(len(dataset.frames), 'frame')}: as before, the dataset has not changed")
+            result = recalled
+    if result is None:
+        observer.stage("check")
+        result = check_opened(dataset, on_progress=observer.advance)
+        if result.ok:
+            write_json(file, result.to_dict())
+    if result.errors:
+        first = "\n".join(f"  {sentence(error)}" for error in result.errors[:_MOST_ERRORS])
+        left = len(result.errors) - _MOST_ERRORS
+        more = f"\n  ... and {left} more" if left > 0 else ""
+        raise DatasetError(
+            f"{dataset.root}: {counted(len(result.errors), 'problem')} to be mended first (`goodfit check {dataset.root}` "
+            f"lists all):\n{first}{more}"
+        )
+    return result
+
+
+def leaks(result: InstanceCheck, split: Split) -> list[str]:
+    """Say which frames of validation and test look like a training frame: the first ones, and how many more."""
+    found = near_duplicates(result.hashes, split)
+    lines = [
+        f"warning: {leak.frame} ({leak.set}) looks like the training frame {leak.training} ({leak.distance} of 64 bits "
+        "differ): its score says little about new videos. Put both into one group."
+        for leak in found[:_MOST_LEAKS]
+    ]
+    if len(found) > _MOST_LEAKS:
+        lines.append(f"warning: so do {len(found) - _MOST_LEAKS} more frames of validation and test.")
+    return lines
