@@ -79,7 +79,7 @@ def plan_values() -> dict[str, Any]:
     return _plan_values()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tiny_plan() -> Callable[..., Plan]:
     """Give the plan of a tiny network, with fields changed by section: ``tiny_plan(training={"seed": 3})``."""
     from goodfit.planning.plan import Plan
@@ -90,5 +90,60 @@ def tiny_plan() -> Callable[..., Plan]:
             place = values["configurations"]["3d_fullres"] if section == "configuration" else values[section]
             place.update(fields)
         return Plan.model_validate(values)
+
+    return build
+
+
+@pytest.fixture
+def nnunet_model(tmp_path: Path, tiny_plan: Callable[..., Plan]) -> Callable[..., Path]:
+    """Write a folder as nnU-Net trains it, TRAINER__PLANS__CONFIGURATION, with networks as they are drawn."""
+    import json
+
+    import torch
+
+    from goodfit.interop.nnunet.plans_out import nnunet_dataset_json, nnunet_plans_of
+    from goodfit.tasks.segmentation.network import build_network
+
+    def build(
+        folds: tuple[str, ...] = ("0",),
+        *,
+        folder: Path = tmp_path / "nnUNetTrainer__nnUNetPlans__3d_fullres",
+        names: tuple[str, ...] = ("checkpoint_final.pth",),
+        plans: dict[str, Any] | None = None,
+        mirror: tuple[int, ...] | None = (0, 1, 2),
+        **extra: Any,
+    ) -> Path:
+        plan = tiny_plan()
+        content = plans or nnunet_plans_of(plan, name="Dataset001_Tiny")
+        description = nnunet_dataset_json(plan, 5, name="Dataset001_Tiny")
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "plans.json").write_text(json.dumps(content))
+        (folder / "dataset.json").write_text(json.dumps(description))
+        for fold in folds:
+            (folder / f"fold_{fold}").mkdir(exist_ok=True)
+            for number, name in enumerate(names):
+                torch.manual_seed(len(name) + 7 * number + sum(map(ord, fold)))
+                network = build_network(plan.chosen.network, 1, 3, 3)
+                for parameter in network.parameters():
+                    parameter.data.add_(torch.randn_like(parameter) * 0.1)
+                checkpoint = {
+                    "network_weights": network.state_dict(),
+                    "optimizer_state": {"state": {}, "param_groups": []},
+                    "logging": {"mean_fg_dice": [], "lrs": [0.01]},
+                    "_best_ema": None,
+                    "current_epoch": 7,
+                    "init_args": {
+                        "plans": content,
+                        "configuration": "3d_fullres",
+                        "fold": fold,
+                        "dataset_json": description,
+                        "device": torch.device("cpu"),
+                    },
+                    "trainer_name": "nnUNetTrainer",
+                    "inference_allowed_mirroring_axes": mirror,
+                    **extra,
+                }
+                torch.save(checkpoint, folder / f"fold_{fold}" / name)
+        return folder
 
     return build

@@ -33,9 +33,17 @@ def test_checking_needs_no_torch() -> None:
 
 
 CLASSES = {"Context", "Hook", "Recipe"}
+ON_ARRAYS = {"Predictor", "load_model"}
+"""Prediction from Python, which is no command."""
 
 
-@pytest.mark.parametrize("name", [name for name in goodfit.__all__ if name not in CLASSES])
+def test_prediction_on_arrays_is_documented() -> None:
+    for name in ON_ARRAYS:
+        assert getattr(goodfit, name).__module__ == "goodfit.predictor"
+        assert getattr(goodfit, name).__doc__
+
+
+@pytest.mark.parametrize("name", [name for name in goodfit.__all__ if name not in CLASSES | ON_ARRAYS])
 def test_every_command_is_a_documented_function_of_its_name(name: str) -> None:
     function = getattr(goodfit, name)
     assert inspect.isfunction(function)
@@ -57,8 +65,11 @@ def test_the_public_names_are_these() -> None:
     assert sorted(goodfit.__all__) == goodfit.__all__
     assert set(goodfit.__all__) == {
         *CLASSES,
+        *ON_ARRAYS,
         "check",
         "cross_validate",
+        "export_model",
+        "import_model",
         "extend",
         "plan",
         "preprocess",
@@ -69,6 +80,9 @@ def test_the_public_names_are_these() -> None:
         "evaluate",
         "report",
         "demo",
+        "ensemble",
+        "postprocess",
+        "select",
     }
 
 

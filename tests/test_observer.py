@@ -29,4 +29,10 @@ def test_the_screen_takes_what_the_base_class_takes(name: str) -> None:
 
 
 def test_there_is_nothing_else_to_observe() -> None:
-    assert {name for name in vars(Observer) if not name.startswith("_")} == {"stage", "advance", "note", "trained"}
+    assert {name for name in vars(Observer) if not name.startswith("_")} == {
+        "stage",
+        "advance",
+        "note",
+        "table",
+        "trained",
+    }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,6 +20,9 @@ from goodfit.settings import (
     parse_duration,
     parse_size,
 )
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.mark.parametrize(
@@ -127,3 +132,9 @@ def test_assignments_need_an_equals_sign() -> None:
     assert parse_assignments(["a.b=c=d"]) == {"a.b": "c=d"}
     with pytest.raises(SettingsError, match=r"--set a\.b"):
         parse_assignments(["a.b"])
+
+
+def test_weights_to_begin_with_are_named_by_an_absolute_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    explicit = explicit_settings(None, {"initialise_from": "runs/first"})
+    assert explicit == {"training.initialise_from": str(tmp_path / "runs" / "first")}

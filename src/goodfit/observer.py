@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from goodfit.training.progress import Report
 
 
@@ -19,6 +21,9 @@ class Observer:
 
     def note(self, text: str) -> None:
         """Something the user should read now, one sentence or a few."""
+
+    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """The same as a table."""
 
     def trained(self, report: Report) -> None:
         """A training step, or an epoch when ``report.row`` is set, is finished."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
@@ -72,6 +73,11 @@ def parse_monitor(value: object) -> object:
     return {"dice": "val_dice", "ap": "val_ap"}.get(value, value) if isinstance(value, str) else value
 
 
+def parse_place(value: object) -> object:
+    """Make a path absolute, so that it means the same from any folder."""
+    return str(Path(value).expanduser().absolute()) if isinstance(value, str) and value else value
+
+
 def parse_json(value: object) -> object:
     """Read numbers, lists and true or false as typed on a command line; any other text stays as it is."""
     if not isinstance(value, str):
@@ -80,6 +86,11 @@ def parse_json(value: object) -> object:
         return json.loads(value)
     except json.JSONDecodeError:
         return value
+
+
+def parse_file(value: object) -> object:
+    """Make the path of a file that is there absolute, so that it holds wherever the run goes on."""
+    return str(Path(value).absolute()) if isinstance(value, str | Path) and Path(value).is_file() else value
 
 
 def parse_names(value: object) -> object:
@@ -110,6 +121,8 @@ class DataSettings(Section):
     )
     """Shares of train, validation and test."""
     split_seed: int = 0
+    fold: Annotated[int, Field(ge=0)] | Literal["all"] | None = None
+    """Train and score as this fold of a cross-validation; all: train on every case."""
     detectron2_config: str | None = None
     """Of instances: a Detectron2 config (.yaml) whose values go into the plan where no option says otherwise."""
 
@@ -117,8 +130,16 @@ class DataSettings(Section):
 class PlanSettings(Section):
     """Overrides of what the planner derives."""
 
-    planner: Literal["nnunet"] = "nnunet"
-    configuration: Literal["2d", "3d_fullres", "3d_lowres"] | None = None
+    planner: Literal["measured", "nnunet"] = "measured"
+    """measured: nnU-Net's rules, then the batch (and patch) whose predicted memory fits; nnunet: its rules alone."""
+    plans: Annotated[str, BeforeValidator(parse_file)] | None = None
+    """A plans file of nnU-Net's (nnUNetPlans.json), taken in place of planning."""
+    configuration: str | None = None
+    """2d, 3d_fullres, 3d_lowres or 3d_cascade_fullres; with ``plans`` the name of any configuration in that file."""
+    previous_stage: Annotated[str, BeforeValidator(parse_place)] | None = None
+    """Of a cascade: a run or a cross-validation of 3d_lowres, in place of training one."""
+    previous_folds: Annotated[int, Field(ge=2)] = 3
+    """Of a cascade that trains 3d_lowres itself: so many networks, each on the cases but a part that it predicts."""
     network: Literal["plain", "resenc", "resenc_m", "resenc_l", "resenc_xl"] = "plain"
     """Plain or residual-encoder U-Net; m, l and xl are made for 8, 24 and 40 GB."""
     batch_size: PositiveInt | None = None
@@ -126,6 +147,7 @@ class PlanSettings(Section):
     spacing: Annotated[list[PositiveFloat], BeforeValidator(parse_numbers)] | None = None
     """Target spacing in mm, in the order z, y, x of the file."""
     memory: Memory | None = None
+    """What the training may use, resident in the process or on the GPU; None: what is free."""
 
 
 class InstanceSection(BaseModel):
@@ -173,6 +195,8 @@ class TrainingSettings(Section):
     """Hooks to call, each module:Class."""
     recipe: str | None = None
     """Subclass of goodfit.Recipe, module:Class."""
+    initialise_from: Annotated[str, BeforeValidator(parse_place)] | None = None
+    """Run, model folder of nnU-Net or checkpoint whose weights the training begins with."""
     ema: Annotated[float, Field(ge=0, le=0.25)] | None = None
     oversample_foreground: Share | None = None
     precision: Literal["bfloat16", "float32"] | None = None
@@ -185,6 +209,8 @@ class MachineSettings(Section):
 
     device: str | None = None
     """cpu, cuda or cuda:1; the first GPU when there is one."""
+    force: bool = False
+    """Train even where the predicted memory does not fit."""
     workers: Annotated[int, Field(ge=0)] | None = None
     """Loader processes."""
     grace: Duration | None = None
@@ -266,8 +292,11 @@ def parse_assignments(texts: list[str]) -> dict[str, str]:
 
 SHORTCUTS = {
     "group_by": "data.group_by",
+    "fold": "data.fold",
     "planner": "plan.planner",
+    "plans": "plan.plans",
     "configuration": "plan.configuration",
+    "previous_stage": "plan.previous_stage",
     "network": "plan.network",
     "backbone": "model.backbone",
     "weights": "model.weights",
@@ -290,12 +319,14 @@ SHORTCUTS = {
     "validate_every": "training.validate_every",
     "hook": "training.hooks",
     "recipe": "training.recipe",
+    "initialise_from": "training.initialise_from",
     "cooldown_shape": "training.cooldown_shape",
     "grace": "machine.grace",
     "log": "machine.log",
     "precision": "training.precision",
     "seed": "training.seed",
     "device": "machine.device",
+    "force": "machine.force",
     "workers": "machine.workers",
     "tta": "prediction.tta",
     "step_size": "prediction.step_size",

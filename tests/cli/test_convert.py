@@ -23,3 +23,21 @@ def test_masks_are_converted_and_counted(tmp_path):
 
 def test_help_lists_the_kinds():
     assert "masks" in CliRunner().invoke(app, ["--help"]).output
+
+
+def test_a_decathlon_dataset_is_converted(tmp_path, monkeypatch):
+    from goodfit.data import msd
+
+    calls = []
+
+    def convert(source, target, *, on_progress):
+        calls.append((source, target))
+        on_progress(1, 1)
+        return msd.Converted(target, ("T1", "T2"), 3, 1, ["no imagesTs"])
+
+    monkeypatch.setattr(msd, "convert_msd", convert)
+    result = CliRunner().invoke(app, ["msd", "Task01_X", "Dataset001_X"], env={"COLUMNS": "200"})
+    assert result.exit_code == 0, result.output
+    assert [[str(path) for path in call] for call in calls] == [["Task01_X", "Dataset001_X"]]
+    assert "3 labelled cases, 1 test case, channels T1, T2. Next: goodfit check Dataset001_X" in result.output
+    assert "note: no imagesTs." in result.output

@@ -11,8 +11,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from goodfit.cli.cross_validation import cross_validate, parse_folds, show_cross_validation
-from goodfit.errors import SettingsError
+from goodfit.cli.cross_validation import cross_validate, show_cross_validation
 from goodfit.settings import SHORTCUTS
 from goodfit.tasks.segmentation.fold_scores import pool
 from goodfit.tasks.segmentation.metrics import ClassMetrics
@@ -80,6 +79,7 @@ def run(*arguments: str, code: int = 0) -> str:
 
 def test_options_reach_the_function(asked: dict[str, Any]) -> None:
     typed = ["--run", "here", "--fresh", "--folds", "0,2-3", "--splits", "s.json", "--stop-on-fold", "--time", "5h"]
+    typed += ["--parallel", "3", "--probabilities"]
     shown = run("data", *typed, "--epochs", "7", "--device", "cpu", "--set", "training.ema=0.1")
     assert asked["dataset"] == Path("data")
     options = {name: value for name, value in asked["options"].items() if value is not None and name != "observer"}
@@ -89,22 +89,27 @@ def test_options_reach_the_function(asked: dict[str, Any]) -> None:
         "folds": ["0", "2", "3"],
         "splits": Path("s.json"),
         "stop_on_fold": True,
-        "settings": {"training.ema": "0.1"},
+        "parallel": 3,
+        "settings": {"training.ema": "0.1", "prediction.probabilities": True},
         "time": "5h",
         "epochs": 7,
         "device": "cpu",
     }
     assert "report: runs/D/cv/report.html" in shown
-    assert "goodfit predict runs/D/cv/fold_0 IMAGES OUTPUT" in shown
+    assert "goodfit predict runs/D/cv IMAGES OUTPUT (the mean of the folds)" in shown
 
 
 def test_every_shortcut_is_an_option_and_none_is_set_by_itself(asked: dict[str, Any]) -> None:
     run("data")
     options = asked["options"]
-    assert set(SHORTCUTS) <= set(options)
-    assert [name for name in SHORTCUTS if options[name] is not None] == []
+    shortcuts = [name for name in SHORTCUTS if name != "fold"]  # of which a cross-validation has all
+    assert set(shortcuts) <= set(options)
+    assert [name for name in shortcuts if options[name] is not None] == []
     assert (options["run"], options["fresh"], options["folds"]) == (None, False, None)
     assert (options["splits"], options["stop_on_fold"], options["settings"]) == (None, False, {})
+    assert options["parallel"] == 1
+    run("data", "--parallel", "auto")
+    assert asked["options"]["parallel"] == "auto"
 
 
 def test_an_interrupted_one_leaves_with_130(asked: dict[str, Any]) -> None:
@@ -127,20 +132,6 @@ def test_help_teaches(asked: dict[str, Any]) -> None:
     for words in ("splits_final.json", "optimistic", "--folds", "each fold gets its part"):
         assert words in shown
     assert "options" not in asked
-
-
-@pytest.mark.parametrize(
-    ("text", "names"),
-    [("0", ["0"]), ("0,2", ["0", "2"]), ("1-3, all", ["1", "2", "3", "all"]), ("2-2", ["2"])],
-)
-def test_folds_are_numbers_ranges_and_all(text: str, names: list[str]) -> None:
-    assert parse_folds(text) == names
-
-
-@pytest.mark.parametrize("text", ["", "a", "-1", "1-", "3-1", "0;1", "0,,1", "1.5"])
-def test_other_folds_are_refused(text: str) -> None:
-    with pytest.raises(SettingsError, match="--folds"):
-        parse_folds(text)
 
 
 def test_tables_say_what_is_optimistic(terminal: io.StringIO) -> None:

@@ -6,7 +6,9 @@ import importlib.util
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
+from unittest.mock import Mock
 
+from goodfit.commands.plan import Prepared
 from goodfit.data.problems import Problem
 
 if TYPE_CHECKING:
@@ -37,7 +39,7 @@ def test_a_good_dataset_is_told_what_comes_next(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_every_option_of_plan_reaches_the_function(monkeypatch: pytest.MonkeyPatch) -> None:
-    plan = Command(monkeypatch, "plan", SimpleNamespace(run=RUN))
+    plan = Command(monkeypatch, "plan", Mock(spec=Prepared, run=RUN))
     monkeypatch.setattr("goodfit.cli.plan_tables.show_plan", lambda prepared: print("the plan"))  # noqa: T201
     shown = run("plan", "data", "--run", "here", "--fresh", "--set", "data.split_seed=2", *flags(PLANNED))
     assert asked(plan) == {
@@ -54,7 +56,7 @@ def test_every_option_of_plan_reaches_the_function(monkeypatch: pytest.MonkeyPat
 def test_every_option_of_preprocess_reaches_the_function(monkeypatch: pytest.MonkeyPatch) -> None:
     preprocess = Command(monkeypatch, "preprocess", {"2d": Path("a/b"), "3d_fullres": Path("a/c")})
     typed = ["--run", "here", "--fresh", "-c", "2d,3d_fullres", "--set", "data.split_seed=2"]
-    shown = run("preprocess", "data", *typed, *flags(["memory", "group_by"]))
+    shown = run("preprocess", "data", *typed, *flags(["memory", "plans", "group_by"]))
     assert asked(preprocess) == {
         "dataset": Path("data"),
         "run": Path("here"),
@@ -62,6 +64,7 @@ def test_every_option_of_preprocess_reaches_the_function(monkeypatch: pytest.Mon
         "configurations": ["2d", "3d_fullres"],
         "settings": {"data.split_seed": "2"},
         "memory": WISHES["memory"],
+        "plans": WISHES["plans"],
         "group_by": WISHES["group_by"],
     }
     assert "2d: a/b" in shown

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -35,3 +36,22 @@ def test_all_tables_are_printed(monkeypatch, capsys):
         "box AP 0.752 (optimistic); 3 of 4 objects found, 0 false (score at least 0.5)",
     ):
         assert expected in shown, expected
+
+
+def test_unusual_time_ranges_are_listed(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(screen.console, "width", 120)
+    stretch = {"start": 2.0, "end": 3.5, "first_frame": 20, "last_frame": 34, "frames": 12}
+    content = {"source": "film.mp4", "unusual_from": 2.346, "looked_at": 99, "unusual": 12}
+    file = tmp_path / "unusual.json"
+    file.write_text(json.dumps({**content, "ranges": [{**stretch, "largest_distance": 7.25, "largest_at": 2.5}]}))
+    instance_tables.show_unusual(file)
+    shown = capsys.readouterr().out
+    assert "film.mp4: 12 of 99 are unusual (distance above 2.35)" in " ".join(shown.split())
+    for cell in ("2.00", "3.50", "20 to 34", "7.25", "2.50"):
+        assert cell in shown
+    file.write_text(json.dumps({**content, "images": [{"file_name": "[b]a.png", "distance": 3.0}]}))
+    instance_tables.show_unusual(file)
+    assert "[b]a.png" in capsys.readouterr().out
+    file.write_text(json.dumps({**content, "unusual": 0, "ranges": []}))
+    instance_tables.show_unusual(file)
+    assert "none of 99 is unusual" in " ".join(capsys.readouterr().out.split())

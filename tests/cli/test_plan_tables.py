@@ -5,9 +5,10 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from goodfit.cli.plan_tables import show_plan
+from goodfit.cli.plan_tables import show_instance_plan, show_plan
 from goodfit.data.splits import Split
 from goodfit.planning.arithmetic import describe_budget
+from goodfit.planning.instances.plan import InstancePlan
 
 if TYPE_CHECKING:
     import io
@@ -62,3 +63,20 @@ def test_configurations_split_and_budget_follow(tiny_plan: Callable[..., Plan], 
     assert "split: 3 train, 1 validation, 2 test cases" in text
     for line in describe_budget(plan, 3):
         assert line in text
+
+
+def test_a_plan_of_instances_is_shown_with_its_reasons(terminal: io.StringIO) -> None:
+    data = {"name": "rooms", "key": "key", "categories": ["person"], "has_masks": True}
+    values = {"goodfit_version": "0", "memory": 8e9, "predicted_memory": 2**31, "data": data}
+    model = {"anchor_sizes": [[8], [16], [32], [64], [128]], "reasons": {"anchor_sizes": "k-means of 7 boxes"}}
+    budget = {"reasons": {"hours": "50 steps take 3 s at most"}}
+    plan = InstancePlan.model_validate({**values, "model": model, "budget": budget, "batch_size": 2})
+    split = SPLIT.model_copy(update={"optimistic": True, "optimistic_reason": "stretches of one video"})
+    prepared: Any = SimpleNamespace(plan=plan, split=split)
+    show_instance_plan(prepared)
+    text = terminal.getvalue()
+    assert row(text, "model.anchor_sizes")[2] == "k-means of 7 boxes"
+    assert "Mask R-CNN, mobilenet_v2 (imagenet weights)" in text
+    assert "50 steps take 3 s at most" in text
+    assert "memory: 2.00 GiB" in text
+    assert "scores will be optimistic: stretches of one video" in text

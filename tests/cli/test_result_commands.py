@@ -21,12 +21,16 @@ Command, run, asked = _typed.Command, _typed.run, _typed.asked
 def test_every_option_of_predict_reaches_the_function(monkeypatch: pytest.MonkeyPatch) -> None:
     predict = Command(monkeypatch, "predict", [Path("out/a.nii.gz")])
     typed = ["--checkpoint", "last", "--tta", "--step-size", "0.25", "--probabilities", "--continue", "--device", "cpu"]
-    typed += ["--stride", "3"]
+    typed += ["--stride", "3", "--with", "run2", "--with", "run3", "--folds", "0-2,all", "--part", "2/4"]
     assert "1 files in out. Next: goodfit evaluate out" in run("predict", "run", "in", "out", *typed)
-    assert asked(predict) == {
+    of_instances = {"tracker", "score", "flag_unusual"}
+    assert asked(predict, without=of_instances) == {
         "run": Path("run"),
         "inputs": Path("in"),
         "output": Path("out"),
+        "with_": [Path("run2"), Path("run3")],
+        "folds": ["0", "1", "2", "all"],
+        "part": "2/4",
         "checkpoint": "last",
         "tta": True,
         "step_size": 0.25,

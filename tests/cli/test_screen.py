@@ -128,3 +128,10 @@ def test_logs_go_to_the_terminal_once(
         logger.getChild("data").log(getattr(logging, level), "the [x] of %s", level)
     assert [line.split()[0] for line in terminal.getvalue().splitlines()] == levels
     assert "the [x] of WARNING" in terminal.getvalue()
+
+
+def test_a_table_may_come_in_the_middle_of_the_work(terminal: io.StringIO) -> None:
+    with Screen() as screen:
+        screen.stage("train")
+        screen.table("Weights to begin with", ["part", "why"], [["decoder.seg_layers.0", "other classes"]])
+    assert "decoder.seg_layers.0" in terminal.getvalue()

@@ -9,7 +9,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from goodfit.cli.shared import MACHINE, PLANNING, TRAINING, with_settings
+from goodfit.cli.shared import MACHINE, PLANNING, SPLIT, TRAINING, with_settings
 from goodfit.settings import SHORTCUTS
 
 SIZES = {"width": Annotated[int | None, typer.Option("--width", help="Width.")]}
@@ -77,7 +77,7 @@ def test_the_signature_is_that_of_the_command_with_the_tables_in_the_place_of_wi
 
 
 def test_each_shortcut_is_in_one_table() -> None:
-    tables = [*PLANNING, *TRAINING, *MACHINE]
+    tables = [*PLANNING, *SPLIT, *TRAINING, *MACHINE]
     assert len(tables) == len(set(tables))
     assert set(tables) == set(SHORTCUTS)
 

@@ -26,6 +26,10 @@ WISHES: dict[str, Any] = {
     "configuration": "2d",
     "memory": "8GB",
     "planner": "nnunet",
+    "plans": "nnUNetPlans.json",
+    "previous_stage": "runs/low",
+    "initialise_from": "runs/before",
+    "fold": "2",
     "network": "resenc",
     "backbone": "resnet50",
     "weights": "none",
@@ -47,13 +51,15 @@ WISHES: dict[str, Any] = {
     "group_by": "^(p[0-9]+)_",
     "device": "cpu",
     "workers": 2,
+    "force": True,
     "grace": "60s",
     "log": "tensorboard,mlflow",
     "tta": True,
     "step_size": 0.25,
 }
 PLANNED = [name for name, field in SHORTCUTS.items() if field.startswith(("plan.", "model.", "budget.", "data."))] + [
-    "device"
+    "device",
+    "force",
 ]
 MACHINE = ["workers", "grace", "log", "tta", "step_size"]
 SCORES = SimpleNamespace(

@@ -10,8 +10,9 @@ import pytest
 import SimpleITK as sitk
 
 from goodfit.commands.plan import Prepared
+from goodfit.commands.trained import remember
 from goodfit.data.dataset import open_dataset
-from goodfit.data.splits import Split
+from goodfit.data.splits import Split, save_split
 from goodfit.observer import Observer
 from goodfit.settings import build_settings
 from goodfit.training.run_folder import RunFolder
@@ -84,5 +85,40 @@ def prepare_run(root: Path, tmp_path: Path, tiny_plan: Callable[..., Plan]) -> C
             tiny_plan(**changes),
             split,
         )
+
+    return build
+
+
+@pytest.fixture
+def write_run(root: Path, tiny_plan: Callable[..., Plan]) -> Callable[..., RunFolder]:
+    """Make a run folder as a training leaves it, with weights of a seed and the plan's sections changed."""
+    import torch
+
+    from goodfit.planning.plan import save_plan
+    from goodfit.tasks.segmentation.network import build_network
+    from goodfit.training.checkpoint import Checkpoint, save_checkpoint
+    from goodfit.training.weights import weights_of
+
+    def build(
+        path: Path,
+        seed: int,
+        *,
+        status: str = "finished",
+        test: tuple[str, ...] = (),
+        plan: Plan | None = None,
+        **changes: dict[str, object],
+    ) -> RunFolder:
+        plan, run = plan or tiny_plan(**changes), RunFolder(path)
+        rest = [f"c{case}" for case in range(5) if f"c{case}" not in test]
+        split = Split(seed=0, source="by hand", train=rest[1:], validation=rest[:1], test=list(test))
+        run.update_record(dataset=str(root.resolve()), settings={}, status=status)
+        save_plan(plan, run.plan)
+        save_split(split, run.splits)
+        remember(run, plan, split)
+        torch.manual_seed(seed)
+        outputs = plan.data.labels.outputs
+        network = build_network(plan.chosen.network, plan.data.input_channels(plan.chosen), outputs, plan.chosen.dims)
+        save_checkpoint(run.best, Checkpoint({"network": weights_of(network)}, {}))
+        return run
 
     return build

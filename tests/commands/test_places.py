@@ -55,6 +55,19 @@ def test_the_folds_of_a_cross_validation_share_its_cache(dataset: Dataset, tmp_p
         assert cache_folder(dataset, folder / "fold_0") == cache
 
 
+def test_the_first_stage_of_a_cascade_shares_its_cache(dataset: Dataset, tmp_path: Path) -> None:
+    for folder, cache in (
+        (tmp_path / "mine", tmp_path / "mine" / "cache"),
+        (Path("runs/Dataset001_Test/one"), Path("runs/Dataset001_Test/cache")),
+    ):
+        begun(dataset, folder, {})
+        stage = folder / "previous_stage"
+        stage.mkdir()
+        assert cache_folder(dataset, stage) == cache
+        (stage / "cross_validation.json").write_text("{}")
+        assert cache_folder(dataset, stage / "fold_0") == cache
+
+
 def test_other_settings_for_a_chosen_folder_are_refused_by_name(dataset: Dataset, tmp_path: Path) -> None:
     begun(dataset, tmp_path / "mine", {"budget.epochs": 5})
     assert choose_run(dataset, tmp_path / "mine", {}, fresh=False).path == tmp_path / "mine"
@@ -99,3 +112,9 @@ def test_machine_and_prediction_are_no_part_of_what_is_trained(dataset: Dataset,
     begun(dataset, tmp_path / "mine", {"budget.epochs": 5, "machine.device": "cuda"})
     run = choose_run(dataset, tmp_path / "mine", {"machine.device": "cpu", "prediction.tta": True}, fresh=False)
     assert run.path == tmp_path / "mine"
+
+
+def test_an_imported_model_is_no_run_to_train_in(dataset: Dataset, tmp_path: Path) -> None:
+    RunFolder(tmp_path / "model").update_record(status="imported")
+    with pytest.raises(RunError, match="holds an imported model"):
+        choose_run(dataset, tmp_path / "model", {}, fresh=False)

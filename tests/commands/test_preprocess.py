@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 def test_equal_plans_share_a_store_and_others_do_not(prepare_run: Callable[..., Prepared]) -> None:
     folder = store_folder(prepare_run())
-    assert folder.parent == prepare_run().cache / "preprocessed"
+    assert folder.parents[1] == prepare_run().cache / "preprocessed"
+    assert folder.name == "Dataset001_Tiny", "a name that nnU-Net takes"
     assert store_folder(prepare_run()) == folder
     assert store_folder(prepare_run(configuration={"spacing": [2.0, 1.0, 1.5]})) != folder
     assert store_folder(prepare_run(data={"normalisation": ["none"]})) != folder

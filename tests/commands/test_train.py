@@ -123,7 +123,7 @@ def stations(prepare_run: Callable[..., Prepared], monkeypatch: pytest.MonkeyPat
 
         return station
 
-    target = SimpleNamespace(run=prepared.run, cache=prepared.cache)
+    target = SimpleNamespace(run=prepared.run, cache=prepared.cache, fresh=False, settings=prepared.settings)
     monkeypatch.setattr(module, "aim", lambda *_, **__: target)
     monkeypatch.setattr(module, "prepare", visit("prepare", lambda: prepared))
     monkeypatch.setattr(module, "fill_store", visit("store", lambda: {"3d_fullres": "the store"}))

@@ -9,6 +9,8 @@ import typer
 from goodfit.cli import convert
 from goodfit.cli.cross_validation import cross_validate
 from goodfit.cli.data_commands import check, plan, preprocess
+from goodfit.cli.ensembling import ensemble, postprocess, select
+from goodfit.cli.exchange import export_model, import_model
 from goodfit.cli.result_commands import evaluate, predict, report
 from goodfit.cli.training_commands import demo, extend, resume, stop, train
 
@@ -43,8 +45,10 @@ PREPARE, TRAIN, USE = "Prepare", "Train", "Use what was trained"
 for panel, commands in {
     PREPARE: (check, plan, preprocess),
     TRAIN: (train, stop, resume, extend, cross_validate, demo),
-    USE: (predict, evaluate, report),
+    USE: (predict, evaluate, report, select, ensemble, postprocess),
 }.items():
     for command in commands:
         app.command(command.__name__.replace("_", "-"), rich_help_panel=panel)(command)
+app.command("import", rich_help_panel=USE)(import_model)
+app.command("export", rich_help_panel=USE)(export_model)
 app.add_typer(convert.app, name="convert", rich_help_panel=PREPARE)

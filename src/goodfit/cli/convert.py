@@ -51,3 +51,33 @@ def masks(
         markup=False,
         soft_wrap=True,
     )
+
+
+@app.command()
+def msd(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            help="Folder of a dataset of the Medical Segmentation Decathlon, Task04_Hippocampus.", show_default=False
+        ),
+    ],
+    target: Annotated[
+        Path, typer.Argument(help="Dataset folder to make, like Dataset004_Hippocampus.", show_default=False)
+    ],
+) -> None:
+    """Turn a dataset of the Medical Segmentation Decathlon (4D files) into nnU-Net's raw layout, which goodfit reads."""
+    from goodfit.cli.screen import Screen, console
+    from goodfit.data.msd import convert_msd
+    from goodfit.data.wording import counted
+
+    with Screen() as screen:
+        screen.stage("convert")
+        done = convert_msd(source, target, on_progress=screen.advance)
+    for note in done.notes:
+        console.print(f"note: {note}.", markup=False, soft_wrap=True)
+    console.print(
+        f"{done.folder}: {counted(done.training, 'labelled case')}, {counted(done.test, 'test case')}, channels "
+        f"{', '.join(done.channels)}. Next: goodfit check {done.folder}",
+        markup=False,
+        soft_wrap=True,
+    )

@@ -11,7 +11,7 @@ from goodfit.cli import options as o
 from goodfit.cli.shared import MACHINE, PLANNING, TRAINING, with_settings
 
 if TYPE_CHECKING:
-    from goodfit.commands.cross_validate import CrossValidation
+    from goodfit.commands.cross_setup import CrossValidation
 
 _MOST_CLASSES = 6  # columns that a terminal has room for
 
@@ -57,6 +57,22 @@ def cross_validate(
             "train, but the scores are optimistic, and every table says so.",
         ),
     ] = False,
+    parallel: Annotated[
+        str,
+        typer.Option(
+            "--parallel",
+            help="Folds that train at the same time, each in its own process: a number, or auto for as many as memory, "
+            "GPUs and cores allow.",
+        ),
+    ] = "1",
+    probabilities: Annotated[
+        bool,
+        typer.Option(
+            "--probabilities",
+            help="Also keep the probabilities of each fold's cases, which goodfit select needs for pairs; of finished "
+            "folds they are made without training anew.",
+        ),
+    ] = False,
     *,
     set_: o.Set = None,
     verbose: o.Verbose = False,
@@ -71,6 +87,7 @@ def cross_validate(
     Ctrl-C begins the cooldown of the running fold and leaves once it is scored; a second Ctrl-C saves and leaves at
     once. The same command goes on from there.
     """
+    from goodfit.cli.folds import parse_folds
     from goodfit.cli.screen import Screen, console, show_logs
     from goodfit.commands.cross_validate import cross_validate as run_cross_validate
     from goodfit.settings import parse_assignments
@@ -84,7 +101,8 @@ def cross_validate(
             folds=None if folds is None else parse_folds(folds),
             splits=splits,
             stop_on_fold=stop_on_fold,
-            settings=parse_assignments(set_ or []),
+            parallel=int(parallel) if parallel.isdecimal() else parallel,
+            settings={**parse_assignments(set_ or []), **({"prediction.probabilities": True} if probabilities else {})},
             observer=screen,
             **wishes,
         )
@@ -94,39 +112,30 @@ def cross_validate(
         raise typer.Exit(130)
     console.print(f"folder: {result.folder}", soft_wrap=True)
     console.print(f"report: {result.report}", soft_wrap=True)
+    from goodfit.commands.models import is_of_instances
+
     some = next(iter(result.runs.values())).path
-    console.print(f"Next: goodfit predict {some} IMAGES OUTPUT", soft_wrap=True)
-
-
-def parse_folds(text: str) -> list[str]:
-    """Turn "0,2-4,all" into names of folds.
-
-    Raises:
-        SettingsError: a part is neither a number, nor a range, nor "all".
-    """
-    from goodfit.errors import SettingsError
-
-    names: list[str] = []
-    for part in text.replace(" ", "").split(","):
-        first, dash, last = part.partition("-")
-        if part == "all" or part.isdecimal():
-            names.append(part)
-        elif dash and first.isdecimal() and last.isdecimal() and int(first) <= int(last):
-            names += [str(number) for number in range(int(first), int(last) + 1)]
-        else:
-            raise SettingsError(f"--folds {text}: write numbers like 0,1 or a range like 0-2, or all.")
-    return names
+    whole = f"{result.folder} IMAGES OUTPUT (the mean of the folds)"
+    console.print(
+        f"Next: goodfit predict {f'{some} IMAGES OUTPUT' if is_of_instances(some) else whole}", soft_wrap=True
+    )
 
 
 def show_cross_validation(result: CrossValidation) -> None:
     """Print the folds side by side and all cases together; both are marked when the folds decided when to stop."""
     from goodfit.cli.score_tables import show_scores
     from goodfit.cli.screen import console, show_table
+    from goodfit.tasks.instances.scores import InstanceScores
     from goodfit.tasks.segmentation.fold_scores import fold_rows
     from goodfit.tasks.segmentation.scores import OPTIMISTIC
 
     if result.scores is None:
         console.print("No fold is scored.")
+        return
+    if isinstance(result.scores, InstanceScores):
+        from goodfit.cli.instance_tables import show_instance_folds
+
+        show_instance_folds(result.fold_scores, result.scores)
         return
     header, *rows = fold_rows(result.fold_scores, _MOST_CLASSES)
     mark = f", {OPTIMISTIC}" if result.scores.optimistic else ""

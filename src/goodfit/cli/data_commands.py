@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from goodfit.cli import options as o
-from goodfit.cli.shared import PLANNING, with_settings
+from goodfit.cli.shared import PLANNING, SPLIT, with_settings
 
 
 def check(
@@ -41,7 +41,7 @@ def check(
     console.print(f"{said} checked, no errors. Next: goodfit train {dataset}", soft_wrap=True)
 
 
-@with_settings(PLANNING)
+@with_settings(PLANNING, SPLIT)
 def plan(
     dataset: o.Dataset,
     run: o.RunOption = None,
@@ -56,8 +56,9 @@ def plan(
     Writes plan.json and splits.json into the run folder; edit them, then call [bold]goodfit train[/bold] with the
     same folder.
     """
-    from goodfit.cli.plan_tables import show_plan
+    from goodfit.cli.plan_tables import show_instance_plan, show_plan
     from goodfit.cli.screen import Screen, console, show_logs
+    from goodfit.commands.plan import Prepared
     from goodfit.commands.plan import plan as run_plan
     from goodfit.settings import parse_assignments
 
@@ -71,7 +72,10 @@ def plan(
             observer=screen,
             **wishes,
         )
-    show_plan(prepared)
+    if isinstance(prepared, Prepared):
+        show_plan(prepared)
+    else:
+        show_instance_plan(prepared)
     console.print(f"\nThe plan is {prepared.run.plan}: edit it if you like. Next:", soft_wrap=True)
     console.print(f"  goodfit train {dataset} --run {prepared.run.path}", soft_wrap=True)
 
@@ -87,6 +91,7 @@ def preprocess(
         ),
     ] = None,
     memory: o.Memory = None,
+    plans: o.Plans = None,
     group_by: o.GroupBy = None,
     set_: o.Set = None,
     verbose: o.Verbose = False,
@@ -109,6 +114,7 @@ def preprocess(
             settings=parse_assignments(set_ or []),
             observer=screen,
             memory=memory,
+            plans=plans,
             group_by=group_by,
         )
     for name, folder in folders.items():

@@ -10,7 +10,8 @@ import typer
 Dataset = Annotated[
     Path,
     typer.Argument(
-        help="Folder with imagesTr/, labelsTr/ and dataset.json (nnU-Net's raw layout), or with images/ and labels/.",
+        help="Folder with imagesTr/, labelsTr/ and dataset.json (nnU-Net's raw layout), with images/ and labels/, or a "
+        "dataset of nnUNet_preprocessed.",
         show_default=False,
     ),
 ]
@@ -37,10 +38,48 @@ PatchSize = Annotated[str | None, typer.Option("--patch-size", help="Patch in vo
 Spacing = Annotated[str | None, typer.Option("--spacing", help="Target spacing in mm (z, y, x), like 3x1x1.")]
 ConfigurationOption = Annotated[
     str | None,
-    typer.Option("--configuration", "-c", help="2d, 3d_fullres or 3d_lowres. Default: chosen from the data."),
+    typer.Option(
+        "--configuration",
+        "-c",
+        help="2d, 3d_fullres, 3d_lowres or 3d_cascade_fullres, or the name of one in --plans. Default: chosen from the data.",
+    ),
 ]
-Memory = Annotated[str | None, typer.Option("--memory", help="Memory that training may use, like 8GB.")]
-Planner = Annotated[str | None, typer.Option("--planner", help="The rules of planning: nnunet.")]
+PreviousStage = Annotated[
+    str | None,
+    typer.Option(
+        "--previous-stage",
+        metavar="RUN",
+        help="Of a cascade: a cross-validation (or a run) of 3d_lowres. Default: three networks are trained first.",
+    ),
+]
+Plans = Annotated[
+    str | None,
+    typer.Option(
+        "--plans", metavar="FILE", help="Take this plans file of nnU-Net's (nnUNetPlans.json) in place of planning."
+    ),
+]
+Fold = Annotated[
+    str | None,
+    typer.Option(
+        "--fold",
+        help="Train and score as this fold (0 to 4) of nnU-Net's cross-validation, or of splits_final.json; all: train on "
+        "every case. Default: a split of its own; of a preprocessed folder fold 0.",
+    ),
+]
+Memory = Annotated[
+    str | None,
+    typer.Option("--memory", help="Memory that training may use, like 24GB. Default: what the device has free."),
+]
+Planner = Annotated[
+    str | None,
+    typer.Option(
+        "--planner",
+        help="measured (default): the batch, and patch, whose predicted memory fits; nnunet: nnU-Net's own estimate.",
+    ),
+]
+Force = Annotated[
+    bool | None, typer.Option("--force", help="Try even a batch that is predicted not to fit into the memory.")
+]
 Network = Annotated[
     str | None, typer.Option("--network", help="plain (default), resenc, resenc_m, resenc_l, resenc_xl.")
 ]
@@ -89,6 +128,15 @@ Hooks = Annotated[
 RecipeOption = Annotated[
     str | None,
     typer.Option("--recipe", metavar="MODULE:CLASS", help="Subclass of goodfit.Recipe: your network, loss, optimizer."),
+]
+InitialiseFrom = Annotated[
+    str | None,
+    typer.Option(
+        "--initialise-from",
+        metavar="MODEL",
+        help="Begin with the weights of a run, a checkpoint, or a model of nnU-Net (folder or .pth): all that fit, the "
+        "output layers where the classes are the same.",
+    ),
 ]
 Grace = Annotated[
     str | None,

@@ -103,6 +103,10 @@ class Screen(Observer):
         """Print a sentence above the bars."""
         console.print(text, markup=False)
 
+    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """Print a table above the bars."""
+        show_table(title, columns, rows)
+
     def trained(self, report: Report) -> None:
         """Move the training bar; print a line per epoch."""
         control = report.progress.control

@@ -19,8 +19,10 @@ PLANNING: dict[str, Any] = {
     "patch_size": o.PatchSize,
     "spacing": o.Spacing,
     "configuration": o.ConfigurationOption,
+    "previous_stage": o.PreviousStage,
     "memory": o.Memory,
     "planner": o.Planner,
+    "plans": o.Plans,
     "network": o.Network,
     "backbone": o.Backbone,
     "weights": o.WeightsOption,
@@ -28,8 +30,11 @@ PLANNING: dict[str, Any] = {
     "detectron2_config": o.Detectron2Config,
     "group_by": o.GroupBy,
     "device": o.Device,
+    "force": o.Force,
 }
 """What a plan depends on."""
+SPLIT: dict[str, Any] = {"fold": o.Fold}
+"""What a run's split depends on; a cross-validation has every fold."""
 TRAINING: dict[str, Any] = {
     "optimizer": o.Optimizer,
     "learning_rate": o.LearningRate,
@@ -44,6 +49,7 @@ TRAINING: dict[str, Any] = {
     "seed": o.Seed,
     "hook": o.Hooks,
     "recipe": o.RecipeOption,
+    "initialise_from": o.InitialiseFrom,
 }
 """What a training depends on beside its plan."""
 MACHINE: dict[str, Any] = {

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from goodfit.cli import options as o
-from goodfit.cli.shared import MACHINE, PLANNING, TRAINING, with_settings
+from goodfit.cli.shared import MACHINE, PLANNING, SPLIT, TRAINING, with_settings
 
 if TYPE_CHECKING:
     from goodfit.commands.train import TrainResult
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 Run = Annotated[Path, typer.Argument(help="Run folder of a training.", show_default=False)]
 
 
-@with_settings(PLANNING, TRAINING, MACHINE)
+@with_settings(PLANNING, SPLIT, TRAINING, MACHINE)
 def train(
     dataset: o.Dataset,
     run: o.RunOption = None,

@@ -72,7 +72,7 @@ def resume(
         RunError: the folder is no run, its checkpoints are damaged, or an option would change what is trained.
     """
     folder = RunFolder(Path(run))
-    record = folder.read_record()
+    record = folder.require_trained_here()
     dataset = record.get("dataset")
     if not isinstance(dataset, str):
         raise RunError(f"{folder.record}: does not say which dataset was trained on. The file was edited or damaged.")

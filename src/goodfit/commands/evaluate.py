@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from goodfit.data.formats import label_ending, list_images, stem_of
-from goodfit.errors import SettingsError
+from goodfit.errors import DatasetError, SettingsError
 from goodfit.observer import Observer
 from goodfit.tasks.segmentation.evaluation import Pair, evaluate_folders, evaluate_pairs
 from goodfit.tasks.segmentation.scores import Scores, save_scores, save_scores_csv
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from goodfit.data.splits import Split
     from goodfit.tasks.instances.scores import InstanceScores
     from goodfit.training.run_folder import RunFolder
+
+PREDICTIONS = "predictions.json"
+"""What ``goodfit predict`` writes for images beside their overlays."""
 
 
 def evaluate(
@@ -32,9 +35,10 @@ def evaluate(
     """Score every reference of a folder against the prediction with the same case name, or two COCO files.
 
     Args:
-        predictions: folder of predicted label files, or a COCO result file (.json).
+        predictions: folder of predicted label files; or a COCO result file (.json), or what ``goodfit predict`` wrote for
+            images: its folder, or the predictions.json in that.
         references: folder of true label files, whose classes come from a dataset.json in or above it, else from the
-            values; or the COCO file of the annotations.
+            values; or the COCO file of the annotations, or the dataset's folder where it has one such file.
         json_file: receives all scores.
         csv_file: receives a row per case and class.
         tolerance_mm: of the surface Dice.
@@ -50,8 +54,10 @@ def evaluate(
         raise SettingsError(f"tolerance: {tolerance_mm} mm is no tolerance. Give a positive number.")
     observer.stage("evaluate")
     folder = Path(predictions)
-    if folder.suffix == ".json":
-        return _evaluate_instances(folder, Path(references), json_file, csv_file, observer)
+    if folder.suffix == ".json" or (folder / PREDICTIONS).is_file():
+        return _evaluate_instances(
+            folder, Path(references), json_file, csv_file, observer, only_predicted=only_predicted
+        )
     cases = [stem_of(file.name) for file in list_images(folder)] if only_predicted and folder.is_dir() else None
     scores = evaluate_folders(
         folder, Path(references), cases=cases, tolerance_mm=tolerance_mm, on_progress=observer.advance
@@ -69,16 +75,36 @@ def _evaluate_instances(
     json_file: str | Path | None,
     csv_file: str | Path | None,
     observer: Observer,
+    *,
+    only_predicted: bool,
 ) -> InstanceScores:
     from goodfit.tasks.instances.evaluation import evaluate_files
     from goodfit.tasks.instances.scores import save_instance_scores
 
     if csv_file is not None and json_file is None:
         raise SettingsError("--csv: for instances give --json FILE; a CSV with a row per frame comes beside it.")
-    scores = evaluate_files(results, reference, on_progress=observer.advance)
+    results = results if results.suffix == ".json" else results / PREDICTIONS
+    scores = evaluate_files(
+        results, _annotations_of(reference), only_predicted=only_predicted, on_progress=observer.advance
+    )
     if json_file is not None:
         save_instance_scores(scores, Path(json_file))
     return scores
+
+
+def _annotations_of(reference: Path) -> Path:
+    """Find the COCO file of a dataset's folder; a file is that itself."""
+    if not reference.is_dir():
+        return reference
+    from goodfit.data.instances.locate import annotation_files
+
+    found = [file.path for file in annotation_files(reference)]
+    if len(found) != 1:
+        names = (
+            f"holds several COCO files ({', '.join(str(path) for path in found)})" if found else "holds no COCO file"
+        )
+        raise DatasetError(f"{reference}: this folder {names}. Name the file of the annotations.")
+    return found[0]
 
 
 def score_run(dataset: Dataset, split: Split, run: RunFolder, labels: Labels, observer: Observer) -> Scores:

@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from goodfit.commands.cascade import share_previous_stage
 from goodfit.commands.places import lasting
 from goodfit.commands.plan import measured_parts
 from goodfit.commands.train import TrainResult, train
@@ -63,7 +64,7 @@ def extend(
         SettingsError: the number of epochs is not above what the run has done.
     """
     source = RunFolder(Path(run))
-    record = source.read_record()
+    record = source.require_trained_here()
     target = RunFolder(Path(to) if to is not None else _free_name(source.path))
     wishes = explicit_settings(None, {"epochs": epochs, "time": time, "patience": patience})
     if "budget.epochs" not in wishes and "budget.time" not in wishes:
@@ -89,6 +90,7 @@ def extend(
                 **({"planned": measured_parts(plan)} if isinstance(plan, Plan) else {}),
             },
         )
+        share_previous_stage(source, target)
         remember(target, plan, Split.model_validate(read_json(source.splits, RunError)))
         _copy_curves(source, target, state)
         progress = Progress.from_dict(dict(state.state["progress"]))

@@ -69,10 +69,18 @@ def find_extensions(
         handed[name].pop(0) if handed.get(name) else import_class(name, Hook, "--hook")()
         for name in settings.hooks or ()
     ]
-    if settings.recipe is None:
-        chosen = Recipe
-    elif isinstance(recipe, type) and name_of(recipe) == settings.recipe:
-        chosen = recipe
-    else:
-        chosen = import_class(settings.recipe, Recipe, "--recipe")
+    chosen = find_recipe(settings, recipe)
     return Extensions((*found, *(hook() for hook in chosen.hooks)), chosen())
+
+
+def find_recipe(settings: TrainingSettings, recipe: type[Recipe] | str | None = None) -> type[Recipe]:
+    """Give the recipe that a run's settings name: the one handed in, an imported one, or the plain one.
+
+    Raises:
+        SettingsError: its name is neither that of the one handed in nor importable.
+    """
+    if settings.recipe is None:
+        return Recipe
+    if isinstance(recipe, type) and name_of(recipe) == settings.recipe:
+        return recipe
+    return import_class(settings.recipe, Recipe, "--recipe")

@@ -10,6 +10,7 @@ from goodfit.data.dataset import Dataset, content_key, open_dataset
 from goodfit.data.instances.dataset import is_instance_dataset
 from goodfit.errors import DatasetError
 from goodfit.files import read_json, write_json
+from goodfit.interop.nnunet.inspect_arrays import inspect_arrays
 from goodfit.observer import Observer
 from goodfit.planning.fingerprint import Fingerprint, combine, load_fingerprint, save_fingerprint
 from goodfit.planning.measurement import CaseMeasurement, measure_case, values_per_case
@@ -29,8 +30,11 @@ def inspect(
     """Check a dataset and take its fingerprint, or recall both from ``cache`` (unless ``fresh``).
 
     Returns:
-        The check's result, and the fingerprint; None when the check found errors.
+        The check's result, and the fingerprint; None when the check found errors, and of a preprocessed dataset, whose
+        images are not there to be measured.
     """
+    if dataset.layout == "preprocessed":
+        return inspect_arrays(dataset, cache, observer, fresh=fresh), None
     check_file, fingerprint_file = cache / "check.json", cache / "fingerprint.json"
     recalled = None if fresh else _recall(dataset, check_file, fingerprint_file)
     if recalled is not None:
@@ -89,5 +93,7 @@ def check(
         observer.stage("check")
         return check_instances(Path(dataset), group_by=group_by, workers=workers, on_progress=observer.advance)
     opened = open_dataset(Path(dataset), group_by=group_by)
+    if opened.layout == "preprocessed":
+        return inspect_arrays(opened, None, observer, workers=workers)
     observer.stage("check")
     return check_dataset(opened, workers=workers, on_progress=observer.advance)

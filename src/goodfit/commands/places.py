@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from goodfit.errors import RunError
-from goodfit.training.run_folder import RunFolder
+from goodfit.training.run_folder import IMPORTED, RunFolder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,6 +20,8 @@ CHANGEABLE = ("machine.", "prediction.")
 """Settings that a later call may change: they are no part of what is trained."""
 
 
+PREVIOUS_STAGE = "previous_stage"
+"""Folder in the run of a cascade with the runs of its first stage."""
 CROSS_RECORD = "cross_validation.json"
 """The record of a cross-validation; the run folders of its folds lie beside it."""
 
@@ -42,10 +44,12 @@ def cache_folder(dataset: Located, run: Path | None) -> Path:
     """Folder of what all runs of a dataset share: check, fingerprint, preprocessed cases.
 
     It is ``runs/DATASET/cache``, or ``cache`` inside the run folder when the user chose that with ``--run``. The
-    folds of a cross-validation share the cache of its folder.
+    folds of a cross-validation share the cache of its folder, and the first stage of a cascade that of the cascade.
     """
     if run is not None and (run.parent / CROSS_RECORD).is_file():
         run = run.parent
+    if run is not None and run.name == PREVIOUS_STAGE and RunFolder(run.parent).record.is_file():
+        return cache_folder(dataset, run.parent)
     if run is not None and run.parent.resolve() != (RUNS / dataset.root.name).resolve():
         return run / "cache"
     return RUNS / dataset.root.name / "cache"
@@ -101,6 +105,8 @@ def choose_run(dataset: Located, run: Path | None, explicit: Mapping[str, Any], 
     if fresh:
         return folder
     record = folder.read_record()
+    if record.get("status") == IMPORTED:
+        raise RunError(f"{run}: this folder holds an imported model. Choose another with --run.")
     if record.get("dataset") != str(dataset.root.resolve()):
         raise RunError(f"{run}: this run is of the dataset {record.get('dataset')}. Choose another with --run.")
     recorded = record.get("settings", {})

@@ -16,10 +16,13 @@ from goodfit.commands.inspect import inspect
 from goodfit.commands.places import CHANGEABLE, cache_folder, choose_run, set_aside
 from goodfit.commands.trained import edits_since, refuse_edits
 from goodfit.data.dataset import Dataset, content_key, open_dataset
+from goodfit.data.folds import FOLDS, all_split, find_splits, fold_split, load_folds, make_folds
+from goodfit.data.instances.dataset import is_instance_dataset
 from goodfit.data.splits import Split, load_split, make_split, save_split
 from goodfit.data.wording import counted
 from goodfit.errors import DatasetError, PlanError, SplitError
 from goodfit.files import write_json
+from goodfit.interop.nnunet.given import given_plan, has_given_plan
 from goodfit.observer import Observer
 from goodfit.planning.plan import Plan, load_plan, save_plan
 from goodfit.planning.planner import make_plan
@@ -31,6 +34,7 @@ from goodfit.training.run_folder import RunFolder, locked
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from goodfit.commands.instances.prepare import PreparedInstances
     from goodfit.data.checks import CheckResult
     from goodfit.data.problems import Problem
     from goodfit.planning.fingerprint import Fingerprint
@@ -155,12 +159,13 @@ def prepare(target: Target, observer: Observer, *, measure: bool, started: float
         return Prepared(dataset, recorded, run, target.cache, plan, split)
     result, fingerprint = inspect(dataset, target.cache, observer, fresh=target.fresh)
     refuse_broken(dataset, result)
-    assert fingerprint is not None, "a dataset without errors has a fingerprint"
     split = target.split or _new_split(dataset, settings, result)
     for problem in result.problems:
         observer.note(sentence(problem))
     for warning in split.warnings:
         observer.note(warning)
+    if settings.data.fold is not None or dataset.layout == "preprocessed":
+        observer.note(f"split: {split.source}; test: {split.reasons.get('test', 'none')}")
     plan = target.plan or base_plan(dataset, fingerprint, settings)
     _require_same_dataset(plan, dataset, run)
     _require_known_monitor(plan, settings)
@@ -208,9 +213,23 @@ def sentence(problem: Problem) -> str:
 
 
 def _new_split(dataset: Dataset, settings: Settings, result: CheckResult) -> Split:
+    fold, seed = settings.data.fold, settings.data.split_seed
+    if fold == "all":
+        return all_split(dataset, seed=seed)
+    found = find_splits(dataset)
+    enough = len({case.group for case in dataset.cases}) >= FOLDS
+    if fold is not None or (dataset.layout == "preprocessed" and (found is not None or enough)):
+        return fold_split(
+            make_folds(dataset) if found is None else load_folds(found, dataset),
+            fold or 0,
+            dataset,
+            seed=seed,
+            class_presence=result.voxels,
+            identical=result.identical,
+        )
     return make_split(
         dataset,
-        seed=settings.data.split_seed,
+        seed=seed,
         fractions=settings.data.fractions,
         class_presence=result.voxels,
         identical=result.identical,
@@ -237,9 +256,14 @@ def _load_or_make_split(target: Target, settings: Settings, observer: Observer) 
     return split
 
 
-def base_plan(dataset: Dataset, fingerprint: Fingerprint, settings: Settings) -> Plan:
-    """Derive a plan from data and wishes, without measuring this machine."""
+def base_plan(dataset: Dataset, fingerprint: Fingerprint | None, settings: Settings) -> Plan:
+    """Derive a plan from data and wishes, or take nnU-Net's where one is given, without measuring this machine."""
     wishes = settings.plan
+    if has_given_plan(dataset, settings):
+        plan = apply_wishes(given_plan(dataset, settings), settings, len(dataset.cases))
+        _require_known_monitor(plan, settings)
+        return plan
+    assert fingerprint is not None, "a dataset without errors has a fingerprint"
     plan = make_plan(
         dataset,
         fingerprint,
@@ -269,7 +293,10 @@ def _measured(prepared: Prepared, observer: Observer, started: float, *, refit: 
     from goodfit.commands.measure import measure_plan
 
     spent = time.monotonic() - started
-    return measure_plan(prepared.plan, prepared.settings, spent, observer, refit=refit)
+    cases = len(prepared.dataset.cases)
+    return measure_plan(
+        prepared.plan, prepared.settings, spent, observer, refit=refit, cases=cases, cache=prepared.cache
+    )
 
 
 def plan(
@@ -280,7 +307,7 @@ def plan(
     settings: Mapping[str, Any] | None = None,
     observer: Observer | None = None,
     **options: Any,
-) -> Prepared:
+) -> Prepared | PreparedInstances:
     """Plan a training: write plan.json and splits.json into a run folder.
 
     Args:
@@ -296,6 +323,11 @@ def plan(
     """
     started = time.monotonic()
     observer = observer or Observer()
+    if is_instance_dataset(Path(dataset)):
+        # Imported here: a segmentation needs nothing of it, and torchvision takes a while.
+        from goodfit.commands.instances.plan import plan_instances
+
+        return plan_instances(dataset, run=run, fresh=fresh, settings=settings, options=options, observer=observer)
     target = aim(dataset, run, fresh=fresh, settings=settings, **options)
     with locked(target.run.path, "run"), locked(target.cache, "dataset's cache"):
         return prepare(target, observer, measure=True, started=started)

@@ -11,15 +11,18 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 
 from goodfit.commands.extensions import Extensions, find_extensions, with_extensions
+from goodfit.commands.initialise import initialise, require_source
 from goodfit.commands.plan import Prepared, aim, prepare
 from goodfit.commands.predict import predict_test_cases
 from goodfit.commands.preprocess import fill_store
 from goodfit.commands.report import report
 from goodfit.commands.trained import flat, identity_of, remember
 from goodfit.data.instances.dataset import is_instance_dataset
+from goodfit.errors import PlanError
 from goodfit.observer import Observer
 from goodfit.planning.arithmetic import describe_budget
 from goodfit.planning.period import steps_of
+from goodfit.planning.plan import Plan
 from goodfit.planning.watched import larger_is_better, refuse_unknown_monitor
 from goodfit.tasks.segmentation.task import SegmentationTask
 from goodfit.training.controller import ControllerSettings
@@ -29,16 +32,16 @@ from goodfit.training.loop import Trainer
 from goodfit.training.optimizer import build_optimizer
 from goodfit.training.recipe import Recipe
 from goodfit.training.run_folder import RunFolder, environment, locked
+from goodfit.training.watching.reserved_memory import noted_memory
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from goodfit.data.splits import Split
     from goodfit.planning.instances.plan import InstancePlan
-    from goodfit.planning.plan import Plan
-    from goodfit.preprocessing.store import Store
     from goodfit.settings import Settings
     from goodfit.tasks.instances.scores import InstanceScores
+    from goodfit.tasks.segmentation.case_cache import PatchSource
     from goodfit.tasks.segmentation.evaluation import Scores
     from goodfit.training.hooks import Hook
     from goodfit.training.progress import Report
@@ -147,7 +150,7 @@ def train(
     hooks: Sequence[Hook] = (),
     recipe: type[Recipe] | str | None = None,
     split: Split | None = None,
-    plan: Plan | None = None,
+    plan: Plan | InstancePlan | None = None,
     observer: Observer | None = None,
     **options: Any,
 ) -> TrainResult:
@@ -156,7 +159,7 @@ def train(
     What is there and still valid is not done again; an interrupted run goes on from its last checkpoint.
 
     Args:
-        dataset: folder in nnU-Net's raw layout, or with ``images/`` and ``labels/``.
+        dataset: folder in nnU-Net's raw layout, with ``images/`` and ``labels/``, or with COCO annotations.
         run: the run folder; default runs/DATASET/DATE-TIME, or the newest one with these settings.
         fresh: start again in a new folder.
         settings: ``{"section.field": value}``, see ``goodfit.settings``.
@@ -174,17 +177,32 @@ def train(
     if is_instance_dataset(Path(dataset)):
         from goodfit.commands.instances.train import train_instances
 
+        if isinstance(plan, Plan):
+            raise PlanError(f"plan: is one of a segmentation, and {dataset} holds frames with instances.")
         given = with_extensions(settings, options, hooks, recipe)
         return train_instances(
-            dataset, run=run, fresh=fresh, settings=given, hooks=hooks, recipe=recipe, split=split, observer=observer
+            dataset,
+            run=run,
+            fresh=fresh,
+            settings=given,
+            hooks=hooks,
+            recipe=recipe,
+            split=split,
+            plan=plan,
+            observer=observer,
         )
+    if plan is not None and not isinstance(plan, Plan):
+        raise PlanError(f"plan: is one of instances, and {dataset} holds images with labels.")
     started = time.monotonic()
     observer = observer or Observer()
     wishes = with_extensions(settings, options, hooks, recipe)
     target = aim(dataset, run, fresh=fresh, settings=wishes, split=split, plan=plan)
+    if target.fresh or not target.run.last.is_file():
+        require_source(target.settings.training.initialise_from)
     with locked(target.run.path, "run"):
         target.run.stop.unlink(missing_ok=True)  # what was asked of an earlier sitting
-        with locked(target.cache, "dataset's cache"):
+        # Folds that train side by side share a cache, which the first of them fills.
+        with locked(target.cache, "dataset's cache", wait=split is not None and plan is not None):
             prepared = prepare(target, observer, measure=True, started=started)
             record = prepared.run.read_record()
             if record.get("status") == "finished":
@@ -197,7 +215,14 @@ def train(
             store = fill_store(prepared, observer, [prepared.plan.configuration])[prepared.plan.configuration]
         clock = Clock(prepared.plan.budget.time, started, float(record.get("spent_seconds", 0.0)))
         try:
-            if not _fit(prepared, store, clock, extensions, observer):
+            cases: PatchSource | None = store
+            if prepared.plan.chosen.previous_stage is not None:
+                # Imported here: the first stage is trained by commands that call this one.
+                from goodfit.commands.cascade import prepare_cascade
+
+                left = None if clock.limit is None else clock.limit - clock.elapsed()
+                cases = prepare_cascade(prepared, store, left, observer, recipe)
+            if cases is None or not _fit(prepared, cases, clock, extensions, observer):
                 prepared.run.update_record(status="interrupted")
                 return TrainResult(prepared.run, False, None, None)
             prepared.run.update_record(status="trained")
@@ -216,7 +241,7 @@ def read_scores(run: RunFolder) -> Scores:
     return load_scores(run.scores)
 
 
-def _fit(prepared: Prepared, store: Store, clock: Clock, extensions: Extensions, observer: Observer) -> bool:
+def _fit(prepared: Prepared, store: PatchSource, clock: Clock, extensions: Extensions, observer: Observer) -> bool:
     """Run the training loop; give False when it was interrupted."""
     plan, split, machine = prepared.plan, prepared.split, prepared.settings.machine
     device = choose_device(machine.device)
@@ -266,6 +291,8 @@ def fit_task(
         refuse_unknown_monitor(plan.training.monitor, task.metric_columns, task.loss_parts)
     if not run.last.is_file() and not run.previous.is_file():
         remember(run, plan, split)
+        if prepared.settings.training.initialise_from is not None:
+            initialise(task.network, plan, prepared.settings.training.initialise_from, run, observer)
     identity = identity_of(run)
     own_network = type(extensions.recipe).build_network is not Recipe.build_network
     observer.stage("train")
@@ -289,7 +316,11 @@ def fit_task(
         run,
         deadline=deadline,
         on_report=on_report,
-        hooks=[*extensions.hooks, *loggers(machine.log or (), run.path.name, flat(plan.model_dump(mode="json")))],
+        hooks=[
+            *extensions.hooks,
+            *loggers(machine.log or (), run.path.name, flat(plan.model_dump(mode="json"))),
+            *([] if own_network else noted_memory(device, plan)),
+        ],
         grace=machine.grace,
         optimizer=build(task.network, plan, lambda: build_optimizer(task.network, plan.training)),
         identity=identity,

@@ -24,6 +24,8 @@ FREE = (
     "training.checkpoint_seconds",
     "memory",
     "predicted_memory",
+    "predicted_tensors",
+    "estimated_memory",
 )
 """What may be edited in a training that has begun: how long it goes on, not what it is."""
 
