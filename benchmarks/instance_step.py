@@ -66,7 +66,7 @@ def time_torchvision(options: argparse.Namespace) -> list[float]:
     from goodfit.data.instances.dataset import open_instances
     from goodfit.data.instances.splits import load_instance_split
     from goodfit.planning.instances.plan import load_instance_plan
-    from goodfit.preprocessing.frames import fill_frames
+    from goodfit.preprocessing.frames_fill import fill_frames
     from goodfit.training.run_folder import RunFolder
     from torchvision_recipe import Frames, Recipe, build, endless
 

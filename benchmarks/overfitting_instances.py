@@ -23,7 +23,7 @@ from goodfit.commands.trained import trained_instance_plan
 from goodfit.data.instances.dataset import InstanceDataset, open_instances
 from goodfit.data.splits import Split
 from goodfit.phantoms.rooms import write_rooms
-from goodfit.preprocessing.frames import FrameStore, fill_frames
+from goodfit.preprocessing.frames_fill import fill_frames
 from goodfit.tasks.instances.inference import detect_resized
 from goodfit.tasks.instances.metrics import average_precision
 from goodfit.training.checkpoint import load_checkpoint
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from goodfit.data.instances.model import Frame
     from goodfit.planning.instances.plan import InstancePlan
+    from goodfit.preprocessing.frames import FrameStore
 
 MOST_SCORED = 80
 """Frames of validation and of test: the precision of fewer jumps by hundredths from one validation to the next."""

@@ -29,7 +29,7 @@ from goodfit.data.instances.dataset import open_instances
 from goodfit.data.instances.masks import encode_mask
 from goodfit.data.instances.splits import load_instance_split
 from goodfit.planning.instances.plan import load_instance_plan
-from goodfit.preprocessing.frames import fill_frames
+from goodfit.preprocessing.frames_fill import fill_frames
 from goodfit.tasks.instances.detection import Detection
 from goodfit.tasks.instances.evaluation import evaluate_instances
 from goodfit.tasks.instances.targets import frame_target

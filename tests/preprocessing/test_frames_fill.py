@@ -19,7 +19,8 @@ from goodfit.data.video.decode import read_frames
 from goodfit.data.video.write import VideoWriter
 from goodfit.errors import DatasetError, ResourceError
 from goodfit.preprocessing import frames_fill
-from goodfit.preprocessing.frames import FrameStore, fill_frames, target_size
+from goodfit.preprocessing.frames import FrameStore, target_size
+from goodfit.preprocessing.frames_fill import fill_frames
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -223,7 +224,7 @@ import os, signal, sys
 sys.path.insert(0, sys.argv[2])
 from pathlib import Path
 from test_frames_fill import image_frames
-from goodfit.preprocessing.frames import fill_frames
+from goodfit.preprocessing.frames_fill import fill_frames
 
 def kill(done, total):
     if done == 12:

@@ -12,18 +12,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from filelock import FileLock
 
 from goodfit.errors import DatasetError
 from goodfit.preprocessing.frames_file import FrameHeader, read_frame, read_header
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     import numpy.typing as npt
-
-    from goodfit.data.instances.model import Frame
 
 _ENDING = ".frame"
 
@@ -115,39 +111,3 @@ class FrameStore:
                 "Run `goodfit preprocess` again."
             )
         return header
-
-
-def fill_frames(
-    frames: Sequence[Frame],
-    store_folder: Path,
-    min_size: int,
-    max_size: int,
-    workers: int | None = None,
-    on_progress: Callable[[int, int], None] | None = None,
-) -> FrameStore:
-    """Decode, resize and store frames; those that are there already, from the same content, are kept.
-
-    Args:
-        frames: of an instance dataset.
-        store_folder: made where it is missing; other frames in it are left alone.
-        min_size: of the shorter side, in pixels; see ``target_size``.
-        max_size: of the longer side, in pixels.
-        workers: threads; None takes one per core.
-        on_progress: called with (frames done, frames in all), in the caller's thread.
-
-    Returns:
-        The store.
-
-    Raises:
-        DatasetError: some frames could not be read; all are named, and the others are kept.
-        ResourceError: the disk is full.
-    """
-    from goodfit.preprocessing.frames_fill import Filling
-
-    store = FrameStore(store_folder)
-    store_folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(store_folder / ".lock"):
-        for leftover in store_folder.glob(".writing-*"):
-            leftover.unlink(missing_ok=True)
-        Filling(store, (min_size, max_size), workers, on_progress).run(frames)
-    return store

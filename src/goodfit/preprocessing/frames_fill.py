@@ -10,6 +10,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from filelock import FileLock
+
 from goodfit.data.instances.model import VideoSource
 from goodfit.data.instances.pictures import read_picture
 from goodfit.data.video.decode import VideoReader
@@ -17,7 +19,7 @@ from goodfit.data.video.index import open_video
 from goodfit.data.wording import counted, some
 from goodfit.errors import DatasetError, GoodfitError, ImageFileError, VideoError
 from goodfit.files import require_disk_room
-from goodfit.preprocessing.frames import resize, target_size
+from goodfit.preprocessing.frames import FrameStore, resize, target_size
 from goodfit.preprocessing.frames_digest import Digests
 from goodfit.preprocessing.frames_file import KEY_BYTES, read_header, write_frame
 
@@ -30,7 +32,6 @@ if TYPE_CHECKING:
 
     from goodfit.data.instances.model import Frame
     from goodfit.data.video.index import VideoIndex
-    from goodfit.preprocessing.frames import FrameStore
 
 FRAMES_VERSION = 1
 """Raised whenever the same source and sizes would give other pixels."""
@@ -228,3 +229,37 @@ def _report(failures: Sequence[_Outcome], total: int) -> None:
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def fill_frames(
+    frames: Sequence[Frame],
+    store_folder: Path,
+    min_size: int,
+    max_size: int,
+    workers: int | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> FrameStore:
+    """Decode, resize and store frames; those that are there already, from the same content, are kept.
+
+    Args:
+        frames: of an instance dataset.
+        store_folder: made where it is missing; other frames in it are left alone.
+        min_size: of the shorter side, in pixels; see ``target_size``.
+        max_size: of the longer side, in pixels.
+        workers: threads; None takes one per core.
+        on_progress: called with (frames done, frames in all), in the caller's thread.
+
+    Returns:
+        The store.
+
+    Raises:
+        DatasetError: some frames could not be read; all are named, and the others are kept.
+        ResourceError: the disk is full.
+    """
+    store = FrameStore(store_folder)
+    store_folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(store_folder / ".lock"):
+        for leftover in store_folder.glob(".writing-*"):
+            leftover.unlink(missing_ok=True)
+        Filling(store, (min_size, max_size), workers, on_progress).run(frames)
+    return store

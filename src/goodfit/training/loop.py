@@ -196,7 +196,8 @@ class Trainer(Generic[BatchT]):
     def learning_rate(self, step: int) -> float:
         """Learning rate of a step under the plan's schedule and what has been decided so far."""
         peak = self.training.learning_rate * self.progress.rate_factor
-        return scheduled_rate(step, peak, self.training, self.control, self.progress.control.cooldown)
+        control, cooldown = self.control, self.progress.control.cooldown
+        return scheduled_rate(step, peak, self.training, control.total_steps, control.warmup_steps, cooldown)
 
     def _validate(self) -> Validated:
         """Measure the averaged weights, keep the best, tell the controller."""

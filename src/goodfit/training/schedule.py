@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from goodfit.planning.plan import Training
-    from goodfit.training.controller import ControllerSettings
 
 POLY_EXPONENT = 0.9  # nnU-Net: PolyLRScheduler
 
@@ -63,9 +62,9 @@ def poly(step: int, *, peak: float, total_steps: int) -> float:
 
 
 def scheduled_rate(
-    step: int, peak: float, training: Training, settings: ControllerSettings, cooldown: Cooldown | None
+    step: int, peak: float, training: Training, total_steps: int, warmup_steps: int, cooldown: Cooldown | None
 ) -> float:
     """Give the learning rate of a step under a plan's schedule and what the controller has decided so far."""
     if training.schedule == "poly":
-        return poly(step, peak=peak, total_steps=settings.total_steps)
-    return wsd(step, peak=peak, warmup_steps=settings.warmup_steps, cooldown=cooldown, shape=training.cooldown_shape)
+        return poly(step, peak=peak, total_steps=total_steps)
+    return wsd(step, peak=peak, warmup_steps=warmup_steps, cooldown=cooldown, shape=training.cooldown_shape)

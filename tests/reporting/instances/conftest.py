@@ -13,7 +13,7 @@ from PIL import Image
 from goodfit.data.instances.dataset import open_instances
 from goodfit.data.instances.masks import decode_mask, encode_mask
 from goodfit.planning.instances.plan import InstancePlan, save_instance_plan
-from goodfit.preprocessing.frames import fill_frames
+from goodfit.preprocessing.frames_fill import fill_frames
 from goodfit.tasks.instances.detection import Detection
 from goodfit.tasks.instances.evaluation import evaluate_instances, write_results
 from goodfit.tasks.instances.scores import save_instance_scores
