@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from goodfit.commands.train import default_workers
 from goodfit.planning.instances.sampling import frame_weights
-from goodfit.preprocessing.frames import FrameStore, fill_frames
+from goodfit.preprocessing.frames import FrameStore
+from goodfit.preprocessing.frames_fill import fill_frames
 from goodfit.tasks.instances.sampling import InstanceFrames
 from goodfit.tasks.instances.task import InstanceTask
 from goodfit.training.device import choose_device

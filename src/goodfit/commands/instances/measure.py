@@ -13,7 +13,7 @@ from goodfit.commands.instances.time_budget import (
     time_instance_step,
     with_hours,
 )
-from goodfit.preprocessing.frames import fill_frames
+from goodfit.preprocessing.frames_fill import fill_frames
 
 if TYPE_CHECKING:
     from collections.abc import Callable
