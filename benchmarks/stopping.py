@@ -35,13 +35,15 @@ class Setup(NamedTuple):
 
 SETUPS = {
     "hippocampus": Setup("Dataset004_Hippocampus", 2, 600, "32x40x32"),
-    "blood cells": Setup("Dataset110_WBC1", 4, 250),
+    "blood cells": Setup("Dataset110_WBC1", 4, 300),
     "retina": Setup("Dataset101_CHASE", 4, 500, "128x128"),
 }
 FULL, CUT, OURS = "poly, whole budget", "poly, cut off", "plateau and cooldown"
+HACK = ("--schedule", "poly", "--patience", "30", "--min-delta", "0.001", "--smoothing", "0.5")
+"""What people add to nnU-Net: no gain of 0.001 in 30 epochs, and the run is over."""
 RULES = {
-    CUT: ("--schedule", "poly"),
-    FULL: ("--schedule", "poly", "--patience", "off"),
+    CUT: HACK,
+    FULL: (*HACK[:2], "--patience", "off", *HACK[4:]),
     OURS: (),
 }
 CHANNELS = 0.25

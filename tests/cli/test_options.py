@@ -77,6 +77,7 @@ def test_every_option_has_its_sentence(name: str) -> None:
         ("StepsPerEpoch", f"(default {Budget().steps_per_epoch})"),
         ("Patience", f"(default {Training().patience})"),
         ("MinDelta", f"(default {Training().min_delta})"),
+        ("CooldownOption", f"(default {Training().cooldown})"),
         ("Monitor", f"{Training().monitor.removeprefix('val_')} (default)"),
         ("ValidateEvery", f"(default {Training().validate_every.replace(' ', '')})"),
         ("CooldownShape", f"{Training().cooldown_shape} (default)"),

@@ -105,12 +105,12 @@ Schedule = Annotated[
     str | None, typer.Option("--schedule", help="wsd (warm-up, stable, cooldown; default) or poly (nnU-Net's).")
 ]
 CooldownOption = Annotated[
-    float | None, typer.Option("--cooldown", help="Steps of the cooldown as a share of the steps before it.")
+    float | None, typer.Option("--cooldown", help="Steps of the cooldown as a share of those before it (default 0.6).")
 ]
 Patience = Annotated[
     str | None, typer.Option("--patience", help="Epochs without improvement before the cooldown (default 30), or off.")
 ]
-MinDelta = Annotated[float | None, typer.Option("--min-delta", help="Rise of the metric that counts (default 0.001).")]
+MinDelta = Annotated[float | None, typer.Option("--min-delta", help="Rise of the metric that counts (default 0.003).")]
 Monitor = Annotated[
     str | None, typer.Option("--monitor", help="dice (default), val_loss or any column of metrics.csv.")
 ]

@@ -13,15 +13,15 @@ _SHARED = {
     "warmup": "a fiftieth of the expected steps, 1000 at most",
     "cooldown_shape": "falls linearly to zero",
     "patience": "epochs without improvement before the cooldown begins",
-    "min_delta": "a smaller rise of the smoothed metric is no improvement",
-    "smoothing": "half of the past, half of the newest value: one lucky validation is no improvement",
+    "min_delta": "a smaller rise of the smoothed metric within the patience is left to the cooldown (benchmarks/stopping.py)",
+    "smoothing": "7 parts of the past, 3 of the newest value: one lucky validation is no improvement",
     "validate_every": "once an epoch",
     "checkpoint_seconds": "a killed process loses ten minutes at most",
     "monitor": "Dice of whole validation cases, of the averaged weights",
     "ema": "weights averaged over 5 % of the steps so far (Karras et al. 2024): suits any length of training",
     "oversample_foreground": "nnU-Net centres a third of each batch on foreground",
     "validation_share": "validation may take a tenth of the training time; a fixed subset is used where all cases take more",
-    "cooldown": "share of the steps before it; Hägele et al. 2024 find little gain beyond 20 %",
+    "cooldown": "share of the steps before it: a long one begun early beat a short one begun late (benchmarks/stopping.py)",
 }
 
 

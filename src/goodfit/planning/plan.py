@@ -192,13 +192,13 @@ class Training(Section):
     """wsd: warm-up, stable, cooldown; poly: nnU-Net's (1 - step/steps)^0.9."""
     warmup: Share = 0.02
     """Share of the planned steps during which the rate rises from zero."""
-    cooldown: NonNegativeFloat = 0.2
+    cooldown: NonNegativeFloat = 0.6
     """Length of the cooldown as a share of the steps before it."""
     cooldown_shape: Literal["linear", "1-sqrt"] = "linear"
     patience: PositiveInt | None = 30
     """Epochs without improvement before the cooldown; null switches it off."""
-    min_delta: NonNegativeFloat = 1e-3
-    smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    min_delta: NonNegativeFloat = 3e-3
+    smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.7
     """Weight of the past in the running mean of the watched metric that patience looks at."""
     validate_every: Period = "1 epoch"
     """Distance of two validations, like "2 epochs" or "100 steps"."""

@@ -38,14 +38,16 @@ def default_instance_training(
             "schedule": "warm-up, stable, cooldown needs no fixed end, so a run can stop when the fit is good "
             "(Hägele et al. 2024)",
             "warmup": "a fiftieth of the expected steps",
-            "cooldown": "share of the steps before it; Hägele et al. 2024 find little gain beyond 20 %",
+            "cooldown": "share of the steps before it: a long one that begins early beat a short one that begins late "
+            "(benchmarks/stopping.py)",
             "cooldown_shape": "falls linearly to zero",
             "patience": "epochs without improvement before the cooldown begins",
             "momentum": "of SGD; Detectron2's and torchvision's",
-            "smoothing": "half of the past, half of the newest value: one lucky validation is no improvement",
+            "smoothing": "7 parts of the past, 3 of the newest value: one lucky validation is no improvement",
             "validate_every": "once an epoch",
             "checkpoint_seconds": "a killed process loses ten minutes at most",
-            "min_delta": "a smaller rise of the smoothed metric is no improvement",
+            "min_delta": "a smaller rise of the smoothed metric within the patience is left to the cooldown "
+            "(benchmarks/stopping.py)",
             "monitor": f"COCO's average precision of {'masks' if masks else 'boxes'} on whole validation frames, "
             "of the averaged weights",
             "ema": "weights averaged over 5 % of the steps so far (Karras et al. 2024): suits any length of training",
