@@ -8,6 +8,7 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "from-nnunet.md"
 NNUNET = importlib.util.find_spec("nnunetv2")
@@ -113,6 +114,32 @@ def test_options_of_ours_that_the_page_names_exist() -> None:
     assert typed <= known, typed - known
     commands = {name for cell in re.findall(r"`goodfit ([a-z-]+)", text) for name in [cell]}
     assert commands <= set(group.commands), commands - set(group.commands)
+
+
+def test_whole_commands_of_ours_take_the_options_that_are_shown() -> None:
+    import typer
+    from typer.core import TyperGroup
+
+    from goodfit.cli.app import app
+    from goodfit.settings import Settings
+
+    group = typer.main.get_command(app)
+    assert isinstance(group, TyperGroup)
+    text = PAGE.read_text(encoding="utf-8")
+    shown = re.findall(r"`goodfit ([a-z-]+)([^`\n]*)`", text)
+    shown += re.findall(r"^goodfit ([a-z-]+)([^#\n]*)", text, flags=re.M)
+    assert len(shown) > 30
+    for name, rest in shown:
+        command = group.commands[name]
+        if isinstance(command, TyperGroup) and rest.strip():
+            command = command.commands[rest.split()[0]]
+        taken = {flag for parameter in command.params for flag in (*parameter.opts, *parameter.secondary_opts)}
+        assert set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", rest)) <= taken, f"goodfit {name}{rest}"
+    for section, field in set(re.findall(r"--set ([a-z_]+)\.([a-z_]+)=", text)) - {("section", "field")}:
+        kind = Settings.model_fields[section].annotation
+        assert isinstance(kind, type)
+        assert issubclass(kind, BaseModel)
+        assert field in kind.model_fields, f"{section}.{field}"
 
 
 @installed

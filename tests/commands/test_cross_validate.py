@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from goodfit.commands.cross_folder import CrossFolder
+from goodfit.commands.cross.folder import CrossFolder
 from goodfit.commands.plan import aim, prepare
 from goodfit.commands.predict import predict
 from goodfit.commands.report import report
@@ -140,7 +140,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float | None, bool]]
         calls.append((plan.budget.time, refit))
         return plan
 
-    monkeypatch.setattr("goodfit.commands.cross_segmentation.measure_plan", measure)
+    monkeypatch.setattr("goodfit.commands.cross.segmentation.measure_plan", measure)
     monkeypatch.setattr("goodfit.commands.measure.measure_plan", lambda *_, **__: pytest.fail("folds measure nothing"))
     return calls
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from goodfit.commands.cross_folder import CrossFolder, CrossRecord, FoldEntry
+from goodfit.commands.cross.folder import CrossFolder, CrossRecord, FoldEntry
 from goodfit.commands.models import open_all
 from goodfit.commands.predict import predict
 from goodfit.commands.select import select

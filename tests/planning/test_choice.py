@@ -47,8 +47,8 @@ def test_what_is_asked_for_is_taken() -> None:
 
 @pytest.mark.parametrize(
     ("names", "wanted", "why"),
-    [(("2d",), "3d_fullres", "the data is 2D"), (("2d", "3d_fullres"), "3d_lowres", "covers enough")],
+    [(("2d",), "3d_fullres", "the data is 2D"), (("2d", "3d_fullres"), "3d_lowres", "a patch covers 61 %")],
 )
 def test_what_is_not_there_is_refused(names: tuple[ConfigurationName, ...], wanted: str, why: str) -> None:
     with pytest.raises(PlanError, match=rf"no {wanted} .*{why}.*Choose one of: {', '.join(names)}"):
-        choose_configuration(configurations_of((16, 200, 200), names), wanted)
+        choose_configuration(configurations_of((16, 200, 200), names), wanted, "a patch covers 61 %")

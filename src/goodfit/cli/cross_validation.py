@@ -11,7 +11,7 @@ from goodfit.cli import options as o
 from goodfit.cli.shared import MACHINE, PLANNING, TRAINING, with_settings
 
 if TYPE_CHECKING:
-    from goodfit.commands.cross_setup import CrossValidation
+    from goodfit.commands.cross.setup import CrossValidation
 
 _MOST_CLASSES = 6  # columns that a terminal has room for
 

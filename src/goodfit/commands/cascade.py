@@ -19,16 +19,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from goodfit.commands.cross_folder import CrossFolder
+from goodfit.commands.cross.folder import CrossFolder
 from goodfit.commands.cross_validate import cross_validate
 from goodfit.commands.models import find_runs
 from goodfit.commands.places import PREVIOUS_STAGE
 from goodfit.commands.preprocess import fill_store
 from goodfit.commands.previous_stage import PreviousStage
 from goodfit.commands.trained import trained_plan
-from goodfit.data.folds import make_folds, save_folds
+from goodfit.data.folds import make_folds
 from goodfit.data.wording import counted, some
-from goodfit.errors import PlanError, RunError, SettingsError
+from goodfit.errors import PlanError, RunError
+from goodfit.interop.nnunet.given import previous_stage_name
 from goodfit.planning.plan import load_plan
 from goodfit.planning.time_budget import PREVIOUS_STAGE_SHARE
 from goodfit.preprocessing.keys import store_digest
@@ -49,7 +50,6 @@ if TYPE_CHECKING:
     from goodfit.preprocessing.store import Store
     from goodfit.training.recipe import Recipe
 
-FOLDS_FILE = "previous_stage_folds.json"
 INPUTS = "inputs"
 
 _OF_THIS_STAGE = (
@@ -88,14 +88,9 @@ def prepare_cascade(
         The cases with the first stage's labels; None where a signal interrupted the first stage.
 
     Raises:
-        SettingsError: the dataset is one of arrays, which hold one configuration.
+        DatasetError: of a preprocessed dataset, the arrays of the first stage are missing.
         RunError, PlanError: the networks named with ``--previous-stage`` cannot be used.
     """
-    if prepared.dataset.layout == "preprocessed":
-        raise SettingsError(
-            f"configuration 3d_cascade_fullres: {prepared.dataset.root} holds preprocessed arrays, and the cascade needs the "
-            "images for both of its stages. Train on the raw dataset (nnUNet_raw)."
-        )
     folder = prepared.run.path / PREVIOUS_STAGE
     given = prepared.settings.plan.previous_stage
     if given is None:
@@ -167,9 +162,6 @@ def _train_folds(
     dataset = replace(prepared.dataset, cases=tuple(prepared.dataset.case(name) for name in names))
     groups = len({case.group for case in dataset.cases})
     count = min(prepared.settings.plan.previous_folds, groups)
-    file = prepared.run.path / FOLDS_FILE
-    if not file.is_file():
-        save_folds(make_folds(dataset, count), file)
     observer.note(
         f"previous stage: {count} trainings of 3d_lowres, each on the {counted(len(names), 'case')} but a part that it "
         "predicts for the next stage"
@@ -177,7 +169,7 @@ def _train_folds(
     result = cross_validate(
         prepared.dataset.root,
         run=folder,
-        splits=None if cross.record.is_file() else file,
+        splits=None if cross.record.is_file() else make_folds(dataset, count),
         settings=settings,
         recipe=recipe,
         observer=observer,
@@ -188,7 +180,7 @@ def _train_folds(
 def _settings_of_first_stage(prepared: Prepared, seconds: float | None) -> dict[str, Any]:
     given = prepared.run.read_record()["settings"]
     settings = {name: value for name, value in given.items() if name not in _OF_THIS_STAGE}
-    settings["plan.configuration"] = prepared.plan.chosen.previous_stage
+    settings["plan.configuration"] = previous_stage_name(prepared.dataset, prepared.settings, prepared.plan)
     if seconds is not None:
         settings["budget.time"] = max(1.0, PREVIOUS_STAGE_SHARE * seconds)
     return settings

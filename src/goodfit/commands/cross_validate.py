@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from goodfit import __version__
-from goodfit.commands.cross_folder import ALL, CrossFolder, CrossRecord, choose_folder, set_cross_aside
-from goodfit.commands.cross_kind import CrossKind, Inspected, Subject
-from goodfit.commands.cross_parallel import fold_job, slots_for, train_side_by_side
-from goodfit.commands.cross_probabilities import add_probabilities
-from goodfit.commands.cross_segmentation import SegmentationFolds
-from goodfit.commands.cross_setup import CrossValidation, Setup, gather_result, write_record
+from goodfit.commands.cross.folder import ALL, CrossFolder, CrossRecord, choose_folder, set_cross_aside
+from goodfit.commands.cross.kind import CrossKind, Inspected, Subject
+from goodfit.commands.cross.parallel import fold_job, slots_for, train_side_by_side
+from goodfit.commands.cross.probabilities import add_probabilities
+from goodfit.commands.cross.segmentation import SegmentationFolds
+from goodfit.commands.cross.setup import CrossValidation, Setup, gather_result, write_record
 from goodfit.commands.extensions import with_extensions
 from goodfit.commands.places import CHANGEABLE, cache_folder
 from goodfit.commands.train import train
@@ -42,7 +42,7 @@ def cross_validate(
     run: str | Path | None = None,
     fresh: bool = False,
     folds: Sequence[int | str] | None = None,
-    splits: str | Path | None = None,
+    splits: str | Path | Folds | None = None,
     stop_on_fold: bool = False,
     parallel: int | str = 1,
     settings: Mapping[str, Any] | None = None,
@@ -63,7 +63,7 @@ def cross_validate(
         run: the folder; default runs/DATASET/cv-DATE-TIME, or the newest one that was asked for alike.
         fresh: start again.
         folds: numbers of the folds to train now; "all" trains on every case, without a score. Default: all numbers.
-        splits: a file in the format of nnU-Net's splits_final.json.
+        splits: a file in the format of nnU-Net's splits_final.json, or folds that are made already.
         stop_on_fold: let each fold decide itself when to stop; its scores are marked as optimistic.
         parallel: folds that train at the same time, each in a process of its own: a number, or "auto" for as many as
             memory, GPUs and cores allow.
@@ -80,7 +80,7 @@ def cross_validate(
     explicit = with_extensions(settings, options, (), recipe)
     kind = _kind_of(Path(dataset))
     opened = kind.open(Path(dataset), build_settings(explicit).data.group_by)
-    given = None if splits is None else load_folds(Path(splits), opened)
+    given = load_folds(Path(splits), opened) if isinstance(splits, str | Path) else splits
     folder = choose_folder(
         opened, None if run is None else Path(run), explicit, stop_on_fold=stop_on_fold, given=given, fresh=fresh
     )

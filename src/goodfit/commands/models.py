@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from goodfit.commands.cross_folder import ALL, CrossFolder
+from goodfit.commands.cross.folder import ALL, CrossFolder
 from goodfit.commands.places import PREVIOUS_STAGE
 from goodfit.commands.selection import load_selection
 from goodfit.commands.trained import trained_plan

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from goodfit.commands.plan import Prepared
     from goodfit.planning.plan import Data
+    from goodfit.preprocessing.store import StoredCase
     from goodfit.tasks.segmentation.evaluation import Scores
     from goodfit.training.recipe import Recipe
 
@@ -231,6 +232,10 @@ def predict_test_cases(prepared: Prepared, observer: Observer, recipe: Recipe | 
     return score_run(prepared.dataset, prepared.split, run, plan.data.labels, observer)
 
 
+def _stored_image(case: StoredCase) -> PreparedImage:
+    return PreparedImage(torch.from_numpy(case.image[:]), case.properties)
+
+
 def predict_set(
     prepared: Prepared,
     names: Sequence[str],
@@ -247,11 +252,14 @@ def predict_set(
     prepare = None
     if prepared.dataset.layout == "preprocessed":
         store = given_store(prepared.dataset, prepared.settings, plan)
+        cascade = plan.chosen.previous_stage is not None
+        first = given_store(prepared.dataset, prepared.settings, plan, previous=True) if cascade else None
         cases = [(name, (store.folder / f"{name}.b2nd",)) for name in names]
 
         def prepare(files: Sequence[Path]) -> list[PreparedImage]:
-            case = store.case(files[0].name.removesuffix(".b2nd"))
-            return [PreparedImage(torch.from_numpy(case.image[:]), case.properties)]
+            name = files[0].name.removesuffix(".b2nd")
+            image = _stored_image(store.case(name))
+            return [image if first is None else image._replace(previous=_stored_image(first.case(name)))]
 
     observer.stage("predict the test cases")
     own = Model(network, plan, device, plan.training.precision, str(run.path))

@@ -48,7 +48,7 @@ def fill_store(
         ResourceError: the disk has no room for them.
     """
     if prepared.dataset.layout == "preprocessed":
-        return {prepared.plan.configuration: _given_arrays(prepared, observer, configurations)}
+        return {name: _given_arrays(prepared, observer, name) for name in configurations}
     observer.stage("preprocess")
     names = [*prepared.split.train, *prepared.split.validation]
     # Test cases in imagesTs are read from the original files when they are predicted; those of imagesTr are stored
@@ -72,17 +72,18 @@ def fill_store(
     return stores
 
 
-def _given_arrays(prepared: Prepared, observer: Observer, configurations: Sequence[ConfigurationName]) -> NnunetStore:
+def _given_arrays(prepared: Prepared, observer: Observer, name: ConfigurationName) -> NnunetStore:
     """Open the arrays of a preprocessed dataset, with every case of the split."""
-    if list(configurations) != [prepared.plan.configuration]:
+    plan = prepared.plan
+    if name not in (plan.configuration, plan.chosen.previous_stage):
         raise SettingsError(
-            f"configuration {', '.join(configurations)}: of a preprocessed dataset, the arrays of one configuration are "
-            "taken as they are. Name it with -c and leave the others out."
+            f"configuration {name}: of a preprocessed dataset, the arrays of one configuration are taken as they are. Name "
+            "it with -c and leave the others out."
         )
-    store = given_store(prepared.dataset, prepared.settings, prepared.plan)
+    store = given_store(prepared.dataset, prepared.settings, plan, previous=name != plan.configuration)
     for names in prepared.split.sets().values():
-        for name in names:
-            store.case(name)
+        for case in names:
+            store.case(case)
     observer.note(f"preprocessed cases: {store.folder}, as nnU-Net wrote them")
     return store
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from goodfit import __version__
-from goodfit.commands.cross_folder import CrossFolder
+from goodfit.commands.cross.folder import CrossFolder
 from goodfit.commands.models import find_runs
 from goodfit.commands.postprocess import postprocess_files
 from goodfit.commands.predict import describe_output

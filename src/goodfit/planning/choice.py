@@ -24,13 +24,14 @@ class ConfigurationChoice(NamedTuple):
 
 
 def choose_configuration(
-    configurations: Mapping[ConfigurationName, Configuration], wanted: str | None = None
+    configurations: Mapping[ConfigurationName, Configuration], wanted: str | None = None, why_no_lowres: str = ""
 ) -> ConfigurationChoice:
     """Take 3d_fullres, unless the data is 2D or the 3d patch has fewer than five slices.
 
     Args:
         configurations: those of the plan.
         wanted: what the user asked for, or None.
+        why_no_lowres: what the planner says of the low-resolution configuration, and so of the cascade.
 
     Raises:
         PlanError: the plan has no configuration ``wanted``.
@@ -40,10 +41,10 @@ def choose_configuration(
         for name in configurations:
             if name == wanted:
                 return ConfigurationChoice(name, "asked for")
-        enough = "a full-resolution patch covers enough of a case, or a lower resolution would gain too little"
-        why = "the data is 2D" if fullres is None else enough
+        why = "the data is 2D" if fullres is None else why_no_lowres
         raise PlanError(
-            f"configuration: there is no {wanted} for this dataset ({why}). Choose one of: {', '.join(configurations)}."
+            f"configuration: there is no {wanted} for this dataset{f' ({why})' if why else ''}. Choose one of: "
+            f"{', '.join(configurations)}."
         )
     if fullres is None:
         return ConfigurationChoice("2d", "the data is 2D")

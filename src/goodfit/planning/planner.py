@@ -68,7 +68,7 @@ def make_plan(
     target = _target(fingerprint, spacing)
     order = transpose_order(target.spacing)
     configurations, lowres_reason = _configurations(fingerprint, target, order, basis)
-    chosen = choose_configuration(configurations, configuration)
+    chosen = choose_configuration(configurations, configuration, lowres_reason)
     return Plan(
         goodfit_version=version("goodfit"),
         planner=planner,

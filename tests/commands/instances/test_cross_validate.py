@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import goodfit
-from goodfit.commands.cross_folder import CrossFolder
+from goodfit.commands.cross.folder import CrossFolder
 from goodfit.commands.instances.cross_validate import InstanceFolds
 from goodfit.data.instances.dataset import open_instances
 from goodfit.data.splits import Split

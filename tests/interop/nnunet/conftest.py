@@ -13,6 +13,7 @@ import SimpleITK as sitk
 from goodfit.data.dataset import content_key, open_dataset
 from goodfit.data.splits import Split
 from goodfit.interop.nnunet.companions import write_companions
+from goodfit.planning.lowres import plan_cascade
 from goodfit.preprocessing.pipeline import preprocess_dataset
 
 if TYPE_CHECKING:
@@ -50,17 +51,21 @@ def raw(tmp_path: Path) -> Path:
 def preprocess(raw: Path, tmp_path: Path, tiny_plan: Callable[..., Plan]) -> Callable[..., Path]:
     """Preprocess the dataset into a folder that holds what nnU-Net would write and nothing of goodfit's own."""
 
-    def build(*, with_our_files: bool = False, **changes: Any) -> Path:
+    def build(*, with_our_files: bool = False, cascade: bool = False, **changes: Any) -> Path:
         dataset = open_dataset(raw)
         plan = tiny_plan(**{**changes, "data": {"key": content_key(dataset), **changes.get("data", {})}})
+        if cascade:
+            lowres = plan.chosen.model_copy(update={"name": "3d_lowres", "spacing": [4.0, 2.0, 2.0]})
+            both = {"3d_lowres": lowres, "3d_cascade_fullres": plan_cascade(plan.chosen)}
+            plan = plan.model_copy(update={"configurations": {**plan.configurations, **both}})
         folder = tmp_path / "preprocessed" / raw.name
         stores = preprocess_dataset(dataset, plan, folder, workers=1)
         names = [case.name for case in dataset.cases]
         split = Split(seed=0, source="by hand", train=names[2:], validation=names[1:2], test=names[:1])
         write_companions(folder, dataset, plan, names, split, None)
         if not with_our_files:
-            for store in stores.values():
-                shutil.rmtree(store.folder / "goodfit")
+            for arrays in {store.folder for store in stores.values()}:  # a cascade shares those of 3d_fullres
+                shutil.rmtree(arrays / "goodfit")
         return folder
 
     return build

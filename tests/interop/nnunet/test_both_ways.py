@@ -19,7 +19,7 @@ from goodfit.commands.preprocess import preprocess as preprocess_command
 from goodfit.commands.train import train
 from goodfit.data.readers import read_label
 from goodfit.data.splits import Split
-from goodfit.errors import SettingsError, SplitError
+from goodfit.errors import DatasetError, SettingsError, SplitError
 from goodfit.planning.plan import load_plan
 from goodfit.reporting.content import read_content
 from goodfit.reporting.overlays import draw_overlays
@@ -70,6 +70,49 @@ def test_a_preprocessed_folder_is_trained_on_as_it_is(
         assert geometry == geometry_of_image
     overlays = draw_overlays(read_content(tmp_path / "run"))
     assert [overlay.problem for overlay in overlays if overlay.problem or not overlay.pictures] == []
+
+
+def test_a_cascade_is_trained_on_a_preprocessed_folder(
+    preprocess: Callable[..., Path], raw: Path, tmp_path: Path
+) -> None:
+    folder = preprocess(cascade=True)
+    file = folder / "nnUNetPlans.json"
+    plans = json.loads(file.read_text())
+    stages = plans["configurations"]
+    stages["my_lowres"] = stages.pop("3d_lowres")  # a plans file may call them what it likes
+    stages["3d_cascade_fullres"]["previous_stage"] = "my_lowres"
+    file.write_text(json.dumps(plans))
+    hidden = raw.rename(tmp_path / "hidden")
+    run = train(folder, run=tmp_path / "run", configuration="3d_cascade_fullres", settings=SHORT, fold=1).run.path
+    assert not list(tmp_path.glob("run/**/cache/preprocessed"))
+    first = load_plan(run / "previous_stage" / "plan.json")
+    assert (first.configuration, first.chosen.spacing) == ("3d_lowres", [4.0, 2.0, 2.0])
+    split = split_of(run)
+    inputs = {path.stem for path in (run / "previous_stage" / "inputs").glob("*.b2nd")}
+    assert inputs == {*split.train, *split.validation}
+    (case,) = split.test
+    image = hidden / "imagesTr" / f"{case}_0000.nii.gz"
+    predict(run, image, tmp_path / "from_image")
+    from_arrays, _ = read_label(run / "predictions" / f"{case}.nii.gz")
+    assert np.array_equal(from_arrays, read_label(tmp_path / "from_image" / f"{case}.nii.gz")[0])
+
+
+def test_a_cascade_without_the_arrays_of_its_first_stage_is_refused(
+    preprocess: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder = preprocess(cascade=True)
+    shutil.rmtree(folder / "nnUNetPlans_3d_lowres")
+    with pytest.raises(DatasetError, match="configuration 3d_lowres is not preprocessed"):
+        train(folder, run=tmp_path / "run", configuration="3d_cascade_fullres", settings=SHORT)
+
+
+def test_a_cascade_of_a_plans_file_is_trained_on_the_raw_dataset(
+    preprocess: Callable[..., Path], raw: Path, tmp_path: Path
+) -> None:
+    plans = str(preprocess(cascade=True) / "nnUNetPlans.json")
+    result = train(raw, run=tmp_path / "run", configuration="3d_cascade_fullres", settings=SHORT, plans=plans)
+    assert result.finished
+    assert load_plan(tmp_path / "run" / "previous_stage" / "plan.json").planner == "nnunet_file"
 
 
 def test_fold_0_is_the_default_and_all_trains_on_every_case(preprocess: Callable[..., Path], tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from goodfit.commands.cross_kind import Inspected
+from goodfit.commands.cross.kind import Inspected
 from goodfit.commands.extensions import find_recipe
 from goodfit.commands.instances.checking import checked
 from goodfit.commands.instances.edits import measured_parts
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from goodfit.commands.cross_kind import Subject
+    from goodfit.commands.cross.kind import Subject
     from goodfit.data.folds import Folds
     from goodfit.data.instances.dataset import InstanceDataset
     from goodfit.data.instances.model import Frame

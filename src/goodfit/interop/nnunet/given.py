@@ -60,22 +60,23 @@ def given_plan(dataset: Dataset, settings: Settings) -> Plan:
     return plan.model_copy(update={"planner": "nnunet_file", "reasons": reasons})
 
 
-def given_store(dataset: Dataset, settings: Settings, plan: Plan) -> NnunetStore:
-    """Open the preprocessed arrays of the plan's chosen configuration.
+def given_store(dataset: Dataset, settings: Settings, plan: Plan, *, previous: bool = False) -> NnunetStore:
+    """Open the preprocessed arrays of the plan's chosen configuration, or those of the stage before it in a cascade.
 
     Raises:
         DatasetError: they are not there.
         PlanError: plan.json was edited, and asks for other arrays than those of nnU-Net's plans.
     """
     plans = read_nnunet_plans(_plans_file(dataset, settings))
-    name = _name_in(plans, settings, plan)
+    name = previous_stage_name(dataset, settings, plan) if previous else _name_in(plans, settings, plan)
     there = plan_from_nnunet(plans, _description(dataset), name)
+    configuration = plan.configurations[there.configuration]
     for what, ours, theirs in (
         *(
             (f"data.{field}", getattr(plan.data, field), getattr(there.data, field))
             for field in ("channels", "transpose", "normalisation", "use_mask", "intensities")
         ),
-        (f"configurations.{plan.configuration}.spacing", plan.chosen.spacing, there.chosen.spacing),
+        (f"configurations.{configuration.name}.spacing", configuration.spacing, there.chosen.spacing),
     ):
         if ours != theirs:
             raise PlanError(
@@ -89,7 +90,18 @@ def given_store(dataset: Dataset, settings: Settings, plan: Plan) -> NnunetStore
             f"with -c (there are arrays of {', '.join(_with_arrays(plans, dataset)) or 'none'})."
         )
     references = {case.name: case.label for case in dataset.cases if case.label is not None}
-    return NnunetStore(folder, plan.data, plan.chosen, references)
+    return NnunetStore(folder, plan.data, configuration, references)
+
+
+def previous_stage_name(dataset: Dataset, settings: Settings, plan: Plan) -> str:
+    """Say what the stage before the plan's chosen one is called: in a plans file it may have any name."""
+    assert plan.chosen.previous_stage is not None, "only asked of a cascade"
+    if not has_given_plan(dataset, settings):
+        return plan.chosen.previous_stage
+    plans = read_nnunet_plans(_plans_file(dataset, settings))
+    name = plans.configuration(_name_in(plans, settings, plan))[0].previous_stage
+    assert name is not None, "it is what makes a configuration the second stage"
+    return name
 
 
 def _plans_file(dataset: Dataset, settings: Settings) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from goodfit.commands.cross_folder import ALL, CrossFolder, CrossRecord, FoldEntry
+from goodfit.commands.cross.folder import ALL, CrossFolder, CrossRecord, FoldEntry
 from goodfit.data.folds import Folds, all_split, fold_split
 from goodfit.reporting.cross_validation import FoldLink, write_cross_report
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from goodfit.commands.cross_kind import CrossKind, Inspected, Subject
+    from goodfit.commands.cross.kind import CrossKind, Inspected, Subject
     from goodfit.data.splits import Split
     from goodfit.planning.instances.plan import InstancePlan
     from goodfit.planning.plan import Plan

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from goodfit.commands.cross_kind import Inspected
+from goodfit.commands.cross.kind import Inspected
 from goodfit.commands.inspect import inspect
 from goodfit.commands.measure import measure_plan
 from goodfit.commands.plan import base_plan, measured_parts, refuse_broken
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from goodfit.commands.cross_kind import Subject
+    from goodfit.commands.cross.kind import Subject
     from goodfit.data.dataset import Dataset
     from goodfit.data.folds import Folds
     from goodfit.observer import Observer

@@ -12,8 +12,8 @@ from goodfit.training.device import choose_device
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from goodfit.commands.cross_folder import CrossFolder
-    from goodfit.commands.cross_kind import Subject
+    from goodfit.commands.cross.folder import CrossFolder
+    from goodfit.commands.cross.kind import Subject
     from goodfit.data.splits import Split
     from goodfit.observer import Observer
     from goodfit.planning.instances.plan import InstancePlan

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from goodfit.commands.cross_folder import CrossFolder, CrossRecord, FoldEntry, choose_folder, set_cross_aside
+from goodfit.commands.cross.folder import CrossFolder, CrossRecord, FoldEntry, choose_folder, set_cross_aside
 from goodfit.data.dataset import Case, Dataset
 from goodfit.data.folds import Folds, make_folds, save_folds
 from goodfit.data.labels import Labels

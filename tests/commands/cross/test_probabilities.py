@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from goodfit.commands.cross_kind import Subject
-from goodfit.commands.cross_probabilities import add_probabilities
+from goodfit.commands.cross.kind import Subject
+from goodfit.commands.cross.probabilities import add_probabilities
 from goodfit.data.dataset import open_dataset
 from goodfit.data.readers import read_label
 from goodfit.settings import build_settings

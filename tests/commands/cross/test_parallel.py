@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from goodfit.commands import cross_parallel as module
-from goodfit.commands.cross_folder import CrossFolder
-from goodfit.commands.cross_parallel import slots_for, train_side_by_side
+from goodfit.commands.cross import parallel as module
+from goodfit.commands.cross.folder import CrossFolder
+from goodfit.commands.cross.parallel import slots_for, train_side_by_side
 from goodfit.commands.cross_validate import cross_validate
 from goodfit.commands.fold_process import FoldJob, Outcome
 from goodfit.commands.side_by_side import Slots

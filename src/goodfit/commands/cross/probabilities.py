@@ -11,7 +11,7 @@ from goodfit.data.splits import load_split
 from goodfit.planning.plan import Plan
 
 if TYPE_CHECKING:
-    from goodfit.commands.cross_kind import Subject
+    from goodfit.commands.cross.kind import Subject
     from goodfit.observer import Observer
     from goodfit.planning.instances.plan import InstancePlan
     from goodfit.training.run_folder import RunFolder
