@@ -74,7 +74,7 @@ def test_options_of_ensemble_reach_the_function(monkeypatch: pytest.MonkeyPatch)
         "classes": Path("d.json"),
         "probabilities": True,
     }
-    assert "1 files in out" in shown
+    assert "1 file in out" in shown
 
 
 def test_options_of_postprocess_reach_the_function(monkeypatch: pytest.MonkeyPatch, terminal: io.StringIO) -> None:

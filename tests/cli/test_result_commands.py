@@ -22,7 +22,7 @@ def test_every_option_of_predict_reaches_the_function(monkeypatch: pytest.Monkey
     predict = Command(monkeypatch, "predict", [Path("out/a.nii.gz")])
     typed = ["--checkpoint", "last", "--tta", "--step-size", "0.25", "--probabilities", "--continue", "--device", "cpu"]
     typed += ["--stride", "3", "--with", "run2", "--with", "run3", "--folds", "0-2,all", "--part", "2/4"]
-    assert "1 files in out. Next: goodfit evaluate out" in run("predict", "run", "in", "out", *typed)
+    assert "1 file in out. Next: goodfit evaluate out" in run("predict", "run", "in", "out", *typed)
     of_instances = {"tracker", "score", "flag_unusual"}
     assert asked(predict, without=of_instances) == {
         "run": Path("run"),

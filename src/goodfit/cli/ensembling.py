@@ -77,11 +77,14 @@ def ensemble(
     """
     from goodfit.cli.screen import Screen, console, show_logs
     from goodfit.commands.ensemble import ensemble as run_ensemble
+    from goodfit.data.wording import counted
 
     show_logs(verbose)
     with Screen() as screen:
         written = run_ensemble(folders, output, classes=classes, probabilities=probabilities, observer=screen)
-    console.print(f"{len(written)} files in {output}. Next: goodfit evaluate {output} REFERENCES", soft_wrap=True)
+    console.print(
+        f"{counted(len(written), 'file')} in {output}. Next: goodfit evaluate {output} REFERENCES", soft_wrap=True
+    )
 
 
 def postprocess(

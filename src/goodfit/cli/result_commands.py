@@ -92,6 +92,7 @@ def predict(
     from goodfit.cli.screen import Screen, console, show_logs
     from goodfit.commands.predict import predict as run_predict
     from goodfit.data.video.endings import is_video
+    from goodfit.data.wording import counted
 
     show_logs(verbose)
     with Screen() as screen:
@@ -117,7 +118,9 @@ def predict(
     if flag_unusual:
         show_unusual(written[-1])
     if not is_video(output):
-        console.print(f"{len(written)} files in {output}. Next: goodfit evaluate {output} REFERENCES", soft_wrap=True)
+        console.print(
+            f"{counted(len(written), 'file')} in {output}. Next: goodfit evaluate {output} REFERENCES", soft_wrap=True
+        )
     else:
         console.print("written: " + ", ".join(str(file) for file in written), soft_wrap=True)
 
