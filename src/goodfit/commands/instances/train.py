@@ -101,8 +101,9 @@ def describe(prepared: PreparedInstances) -> list[str]:
     samples, frames = steps * plan.batch_size, len(split.train)
     about = "about" if budget.expected_steps else "at most"
     kind = "Mask R-CNN" if model.masks else "Faster R-CNN"
+    start = "from scratch" if model.weights == "none" else f"{model.weights} weights"
     return [
-        f"{kind}, {model.backbone} ({model.weights} weights), frames of {model.image_min_size} to {model.image_max_size} "
+        f"{kind}, {model.backbone} ({start}), frames of {model.image_min_size} to {model.image_max_size} "
         f"pixels; {len(split.train)} / {len(split.validation)} / {len(split.test)} frames to train, validate and test",
         f"batch {plan.batch_size} x {budget.steps_per_epoch} steps x {about} {max(1, steps // budget.steps_per_epoch)} "
         f"epochs = {steps:,} steps, {samples:,} samples, {samples / max(1, frames):,.0f} passes over {frames} training "
