@@ -28,6 +28,8 @@ from goodfit.training.loop import Trainer
 from goodfit.training.optimizer import build_optimizer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import nn
 
     from goodfit.commands.plan import Prepared
@@ -92,21 +94,37 @@ def open_prepared(dataset: Path, run: Path) -> Prepared:
     return prepare(target, Observer(), measure=True, started=time.monotonic())
 
 
-def time_steps(prepared: Prepared, warmup: int, steps: int) -> Stopwatch:
-    """Run the loop until enough steps are timed."""
+def open_task(prepared: Prepared) -> SegmentationTask:
+    """Make the task as `goodfit train` does, on the CPU."""
     plan, split = prepared.plan, prepared.split
     store = fill_store(prepared, Observer(), [plan.configuration])[plan.configuration]
     device = choose_device("cpu")
-    task = SegmentationTask(plan, store, split.train, split.validation, device, default_workers(device))
+    return SegmentationTask(plan, store, split.train, split.validation, device, default_workers(device))
+
+
+def run_loop(prepared: Prepared, task: SegmentationTask, on_report: Callable[[Report], None]) -> None:
+    """Run the loop until ``on_report`` raises ``EnoughSteps``.
+
+    Raises:
+        SystemExit: the first validation came before.
+    """
+    plan = prepared.plan
+    trainer = Trainer(task, plan.training, controller_settings(prepared), prepared.run, on_report=on_report)
+    try:
+        trainer.train()
+    except EnoughSteps:
+        return
+    raise SystemExit(f"fewer steps per epoch ({plan.budget.steps_per_epoch}) than are to be timed")
+
+
+def time_steps(prepared: Prepared, warmup: int, steps: int) -> Stopwatch:
+    """Run the loop until enough steps are timed."""
+    task = open_task(prepared)
     with Screen() as screen:
         screen.stage("train")
-        watch = Stopwatch(BareStep(task.network, plan), screen, warmup, steps)
-        trainer = Trainer(task, plan.training, controller_settings(prepared), prepared.run, on_report=watch)
-        try:
-            trainer.train()
-        except EnoughSteps:
-            return watch
-    raise SystemExit(f"fewer steps per epoch ({plan.budget.steps_per_epoch}) than are to be timed")
+        watch = Stopwatch(BareStep(task.network, prepared.plan), screen, warmup, steps)
+        run_loop(prepared, task, watch)
+    return watch
 
 
 def main() -> None:

@@ -86,9 +86,9 @@ class Peer:
         """Run one of nnU-Net's commands."""
         return run_measured([self.python.parent / name, *arguments], self.environment)
 
-    def script(self, *arguments: str | Path) -> Measured:
-        """Run peer_step.py, which drives nnU-Net's trainer."""
-        return run_measured([self.python, HERE / "peer_step.py", *arguments], self.environment)
+    def script(self, *arguments: str | Path, name: str = "peer_step.py") -> Measured:
+        """Run a script that drives nnU-Net's trainer."""
+        return run_measured([self.python, HERE / name, *arguments], self.environment)
 
     def prepare(self, configurations: Sequence[str]) -> Measured:
         """Verify, fingerprint, plan and preprocess the dataset."""

@@ -10,7 +10,7 @@ import json
 import time
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from nnunetv2.paths import nnUNet_preprocessed
@@ -19,19 +19,21 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+TrainerT = TypeVar("TrainerT", bound=nnUNetTrainer)
+
 LONGEST_FILLING = 180.0
 """Seconds to wait for the loader's queues."""
 SETTLING = 5.0
 """Seconds that full queues must stay so; by then each loader process also holds its next batch."""
 
 
-def build_trainer(dataset: str, configuration: str) -> nnUNetTrainer:
-    """Make nnU-Net's trainer on the CPU with its plan as it is."""
+def build_trainer(dataset: str, configuration: str, kind: type[TrainerT] = nnUNetTrainer) -> TrainerT:
+    """Make nnU-Net's trainer, or one derived from it, on the CPU with its plan as it is."""
     folder = Path(str(nnUNet_preprocessed)) / dataset
     plans = json.loads((folder / "nnUNetPlans.json").read_text())
     plans["continue_training"] = False
     description = json.loads((folder / "dataset.json").read_text())
-    trainer = nnUNetTrainer(plans, configuration, 0, description, torch.device("cpu"))
+    trainer = kind(plans, configuration, 0, description, torch.device("cpu"))
     trainer.initialize()
     return trainer
 

@@ -40,7 +40,8 @@ def parse() -> argparse.Namespace:
 def prepare_goodfit(dataset: Path, configuration: str, run: Path) -> None:
     """Plan with the full network and preprocess; neither is timed."""
     print("goodfit plans and preprocesses (not timed)", flush=True)
-    run_measured([GOODFIT, "plan", dataset, "--run", run, "--configuration", configuration])
+    # nnU-Net's own rule for patch and batch: both sides are to do the same work.
+    run_measured([GOODFIT, "plan", dataset, "--run", run, "-c", configuration, "--planner", "nnunet"])
     run_measured([GOODFIT, "preprocess", dataset, "--run", run, "-c", configuration])
 
 

@@ -45,7 +45,7 @@ def add_request_options(parser: argparse.ArgumentParser) -> None:
 def train(request: Request, run: Path, options: Sequence[str]) -> Outcome:
     """Train within the time, or go on where an interrupted call stopped; give scores and costs."""
     measured = run_measured([GOODFIT, "train", request.dataset, "--run", run, "--time", request.time, *options])
-    return {**read_run(run), "peak_bytes": measured.peak_bytes}
+    return {**read_run(run), "command_minutes": measured.seconds / 60, "peak_bytes": measured.peak_bytes}
 
 
 def read_run(run: Path) -> Outcome:

@@ -145,6 +145,25 @@ def test_inferring_restores_mode_and_supervision_even_after_an_error() -> None:
     assert not deep_supervision_enabled(network)
 
 
+def test_inferring_finds_a_module_that_alone_is_in_training_mode() -> None:
+    network = EXAMPLES["plain 2d"].build().eval()
+    set_deep_supervision(network, False)
+    next(network.children()).train()
+    with inferring(network):
+        assert not any(module.training for module in network.modules())
+
+
+def test_inferring_within_inferring_changes_nothing() -> None:
+    network = EXAMPLES["plain 2d"].build()
+    with inferring(network):
+        with inferring(network):
+            pass
+        assert not any(module.training for module in network.modules())
+        assert not deep_supervision_enabled(network)
+    assert all(module.training for module in network.modules())
+    assert deep_supervision_enabled(network)
+
+
 def test_deep_supervision_is_found_inside_a_wrapper() -> None:
     network = EXAMPLES["plain 2d"].build()
     wrapped = torch.nn.Sequential(network)
