@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from common import make_parser, read_result, show, write_result
+from common import HERE, make_parser, read_result, show, write_result
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 MEDIAN_AIM, WORST_AIM = 0.05, 0.10
 GIB = 2**30
+PAGE = HERE.parent / "docs" / "performance.md"
+BEGIN, END = "<!-- benchmarks/memory.py -->", "<!-- end -->"
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,9 @@ def parse() -> argparse.Namespace:
     """Read the command line."""
     parser = make_parser(__doc__)
     parser.add_argument("--steps", type=int, default=3, help="steps of each process")
-    parser.add_argument("--only", nargs="*", choices=list(CASES), default=None, help="measure these anew")
+    parser.add_argument(
+        "--only", nargs="*", choices=list(CASES), default=None, help="measure these, anew where they are done"
+    )
     parser.add_argument("--threads", type=int, default=None, help="of torch; default: its own choice")
     parser.add_argument("--child", choices=["tensors", "resident"], default=None, help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -312,6 +316,19 @@ def summary(measured: dict[str, Any], what: str, kind: type) -> dict[str, float]
     return {"median": statistics.median(errors), "worst": max(errors), "configurations": len(errors)}
 
 
+def rows_of(measured: dict[str, Any]) -> list[list[str]]:
+    """Give the table's cells."""
+    rows = []
+    for name, found in measured.items():
+        row: list[str] = [name, str(CASES[name].batch)]
+        for what in ("tensors", "resident"):
+            numbers = found[what]
+            row += [f"{numbers[key] / GIB:.2f} GiB" for key in ("measured", "predicted")]
+            row += [f"{100 * error_of(numbers):+.1f} %"]
+        rows.append(row)
+    return rows
+
+
 def report(measured: dict[str, Any]) -> dict[str, Any]:
     """Print the table; give the summary."""
     columns = [
@@ -324,15 +341,7 @@ def report(measured: dict[str, Any]) -> dict[str, Any]:
         "predicted",
         "error",
     ]
-    rows = []
-    for name, found in measured.items():
-        row: list[str] = [name, str(CASES[name].batch)]
-        for what in ("tensors", "resident"):
-            numbers = found[what]
-            row += [f"{numbers[key] / GIB:.2f} GiB" for key in ("measured", "predicted")]
-            row += [f"{100 * error_of(numbers):+.1f} %"]
-        rows.append(row)
-    show("peak memory of training steps on the CPU", columns, rows)
+    show("peak memory of training steps on the CPU", columns, rows_of(measured))
     result = {}
     for label, kind in (("U-Nets", UNet), ("detectors", Detector)):
         if not any(isinstance(CASES[name], kind) for name in measured):
@@ -346,6 +355,27 @@ def report(measured: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
+def document(measured: dict[str, Any], result: dict[str, Any]) -> None:
+    """Put the table into docs/performance.md, between its marks."""
+    lines = [
+        "| network | batch | tensors: measured | predicted | error | resident: measured | predicted | error |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+        *("| " + " | ".join(row) + " |" for row in rows_of(measured)),
+        "",
+    ]
+    for label, numbers in result.items():
+        said = (
+            f"{what} median error {100 * one['median']:.1f} %, worst {100 * one['worst']:.1f} %"
+            for what, one in numbers.items()
+        )
+        lines.append(f"{label} ({numbers['tensors']['configurations']}): {'; '.join(said)}.\n")
+    before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
+    _, _, after = rest.partition(END)
+    if not after:
+        raise SystemExit(f"{PAGE} has no {BEGIN} with an {END}")
+    PAGE.write_text(before + BEGIN + "\n" + "\n".join(lines) + END + after, encoding="utf-8")
+
+
 def main() -> None:
     """Measure what is asked for, keep the rest, print the table."""
     options = parse()
@@ -353,11 +383,13 @@ def main() -> None:
         child(options)
         return
     measured = dict(read_result("memory").get("measured", {}))
-    for name in options.only if options.only is not None else CASES:
+    for name in options.only if options.only is not None else [name for name in CASES if name not in measured]:
         print(f"{name} ...", flush=True)
         measured[name] = measure(name, options)
         ordered = {known: measured[known] for known in CASES if known in measured}
         write_result("memory", {"summary": report(ordered), "measured": ordered})
+    ordered = {known: measured[known] for known in CASES if known in measured}
+    document(ordered, report(ordered))
 
 
 if __name__ == "__main__":

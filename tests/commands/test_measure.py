@@ -11,6 +11,7 @@ from goodfit.commands import measure as module
 from goodfit.commands import memory as memory_module
 from goodfit.commands.measure import LEAST_RESERVE, RESERVE_SHARE, measure_plan, with_precision
 from goodfit.errors import PlanError
+from goodfit.planning.lowres import plan_cascade
 from goodfit.planning.memory import Allowances, MemoryModel, MemoryPrediction
 from goodfit.planning.time_budget import MIN_EPOCHS, OVERHEAD, STEPS_PER_EPOCH
 from goodfit.settings import build_settings
@@ -50,7 +51,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
 
     monkeypatch.setattr(memory_module, "predict_training_memory", predict)
     monkeypatch.setattr(memory_module, "available_memory", lambda device: int(memory["free"]))
-    monkeypatch.setattr(memory_module, "allowances_on", lambda device, *, loader: NOTHING_BESIDE)
+    monkeypatch.setattr(memory_module, "allowances_on", lambda device, **_: NOTHING_BESIDE)
     monkeypatch.setattr(module, "time_step", step)
     monkeypatch.setattr(module, "choose_precision", lambda device: ("bfloat16", f"pays on {device}"))
     return memory
@@ -103,6 +104,26 @@ def test_a_short_time_buys_a_narrower_one_with_shorter_epochs(tiny_plan: Callabl
     assert steps // plan.budget.steps_per_epoch >= MIN_EPOCHS
     assert "shortened from 250" in plan.budget.reasons["steps_per_epoch"]
     assert plan.budget.epochs == 3, "the clock ends the training, not the epochs"
+
+
+def test_a_cascade_shares_its_time_with_the_first_stage(tiny_plan: Callable[..., Plan], listener: Any) -> None:
+    base = tiny_plan(budget={"time": 600.0, "epochs": 1000, "steps_per_epoch": 250})
+    lowres = base.chosen.model_copy(update={"name": "3d_lowres"})
+    both = {"3d_fullres": base.chosen, "3d_lowres": lowres, "3d_cascade_fullres": plan_cascade(base.chosen)}
+    plan = base.model_copy(update={"configurations": both, "configuration": "3d_cascade_fullres"})
+    whole = measured(plan, listener, plan__previous_stage="somewhere").budget
+    half = measured(plan, listener).budget
+    assert whole.expected_steps is not None
+    assert half.expected_steps is not None
+    assert abs(half.expected_steps - whole.expected_steps / 2) <= 1
+    assert (
+        "282 s of it to train this stage, after 282 s (50% of what is left now) for 3 trainings of 3d_lowres"
+        in (half.reasons["time"])
+    )
+    assert "3d_lowres" not in whole.reasons["time"]
+    untimed = measured(plan.model_copy(update={"budget": base.budget.model_copy(update={"time": None})}), listener)
+    words = "take 19 min, and before them 3 trainings of 3d_lowres 56 min (steps of 0.00 s)"
+    assert untimed.budget.reasons["hours"].endswith(words)
 
 
 def test_spent_seconds_are_gone(tiny_plan: Callable[..., Plan], listener: Any) -> None:

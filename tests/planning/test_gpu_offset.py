@@ -41,6 +41,8 @@ def test_it_lies_in_the_users_home(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert (tmp_path / ".cache" / "goodfit" / FILE).is_file()
 
 
-def test_the_name_has_device_and_version(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_name_has_device_version_and_task(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"GPU of {device}")
-    assert name_of(torch.device("cuda:0")) == f"GPU of cuda:0, torch {torch.__version__}"
+    named = f"GPU of cuda:0, torch {torch.__version__}"
+    assert name_of(torch.device("cuda:0"), "segmentation") == f"{named}, segmentation"
+    assert name_of(torch.device("cuda:0"), "instances") == f"{named}, instances"

@@ -48,7 +48,9 @@ def test_on_a_gpu_the_measured_offset_is_used_once_there_is_one(
     assumed = allowances_on(GPU, offsets=tmp_path)
     assert (assumed.share, assumed.workspace, assumed.context) == (GPU_SHARE, GPU_WORKSPACE, 0)
     assert assumed.measured == ""
-    gpu_offset.remember(f"GPU X, torch {torch.__version__}", 1000, 1400, tmp_path)
-    measured = allowances_on(GPU, loader=5, offsets=tmp_path)
+    here = f"GPU X, torch {torch.__version__}, instances"
+    gpu_offset.remember(here, 1000, 1400, tmp_path)
+    assert allowances_on(GPU, offsets=tmp_path).measured == "", "detectors say nothing of U-Nets"
+    measured = allowances_on(GPU, loader=5, kind="instances", offsets=tmp_path)
     assert (measured.share, measured.workspace, measured.loader) == (1.0, 400, 0)
-    assert measured.measured == f"GPU X, torch {torch.__version__}"
+    assert measured.measured == here

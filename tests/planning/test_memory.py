@@ -127,6 +127,24 @@ def test_the_resident_set_is_the_tensors_and_what_is_stated() -> None:
     assert model.predict(7).process == pytest.approx(5320 + RESIDENT_SHARE * 7000, abs=1)
 
 
+def test_scratch_memory_of_idle_threads_is_allocated_but_not_resident() -> None:
+    beside = Allowances(workspace=0, share=1.0)
+    model = MemoryModel(((100.0, 50.0),), beside, alone=((100.0, 30.0),))
+    one, two = model.predict(1), model.predict(2)
+    assert (one.tensors, one.process) == (150, 130)
+    assert (two.tensors, two.process) == (200, 200)
+    assert [model.largest_batch(limit) for limit in (129, 130, 199, 200)] == [0, 1, 1, 2]
+
+
+def test_a_batch_of_one_has_fewer_threads_at_work(small_unet: Unet, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.get_num_threads", lambda: 2)
+    one, two = (predict(small_unet(), precision="bfloat16", batch_size=batch).model for batch in (1, 2))
+    assert one.lines == two.lines
+    assert one.alone
+    assert two.alone == ()
+    assert one.touched(1) < one.tensors(1)
+
+
 def test_refusal_names_the_numbers_and_the_largest_batch_or_a_smaller_patch() -> None:
     with pytest.raises(PlanError, match=r"need 6\.85 GiB resident .*6\.30 GiB in tensors.*2\.00 GiB .*batch of 14 or"):
         MODEL.predict(64).refuse_if_too_large(2 * 2**30)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from goodfit.errors import ResourceError
-from goodfit.training.micro_batches import gradients, gradients_within_memory
+from goodfit.training.micro_batches import gradients, gradients_within_memory, seconds_within_memory
 from goodfit.training.task import TOTAL, Losses
 
 
@@ -87,3 +87,32 @@ def test_other_runtime_errors_pass() -> None:
     task.network = nn.Linear(4, 1).double()
     with pytest.raises(RuntimeError, match="mat1"):
         within(task)
+
+
+@given(st.integers(1, 5000), st.integers(1, 5000))
+def test_what_does_not_fit_at_once_is_timed_in_parts(batch: int, fits: int) -> None:
+    tried: list[int] = []
+
+    def measure(size: int) -> float:
+        tried.append(size)
+        if size > fits:
+            raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate")
+        return 0.5 * size
+
+    assert seconds_within_memory(measure, batch, torch.device("cpu")) == pytest.approx(0.5 * batch)
+    assert tried[0] == batch
+    assert all(size > fits for size in tried[:-1])
+
+
+def test_a_sample_that_cannot_be_timed_is_said_and_other_errors_are_their_own() -> None:
+    def full(size: int) -> float:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate\nmore")
+
+    with pytest.raises(ResourceError, match=r"not even one sample fits into the memory \(CUDA out of memory"):
+        seconds_within_memory(full, 3, torch.device("cpu"))
+
+    def broken(size: int) -> float:
+        raise RuntimeError("shapes differ")
+
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        seconds_within_memory(broken, 3, torch.device("cpu"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from goodfit.commands.memory import Machine, loader_bytes, with_memory
+from goodfit.commands.memory import Machine, loader_bytes, shrunk_to_memory, with_memory
 from goodfit.planning.arithmetic import describe_seconds
 from goodfit.planning.time_budget import (
     OVERHEAD,
@@ -21,6 +21,7 @@ from goodfit.tasks.segmentation.step_time import time_step
 from goodfit.training.device import choose_device, choose_precision
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     import torch
@@ -76,25 +77,39 @@ def measure_plan(
     plan = with_precision(plan, settings, device)
     machine = Machine.ask(settings, device, loader=loader_bytes(plan, cases))
     if plan.budget.time is not None and refit:
-        plan = _fit(plan, settings, device, spent)
-    plan = with_memory(plan, settings, machine, observer, refit=refit, cases=cases, cache=cache)
+
+        def within(configuration: Configuration) -> Configuration:
+            return shrunk_to_memory(plan, configuration, settings, machine, observer, cases=cases, cache=cache)
+
+        fitted = _fit(plan, settings, device, spent, within)
+    else:
+        fitted = plan
+    plan = with_memory(fitted, settings, machine, observer, refit=refit, cases=cases, cache=cache)
     if plan.budget.time is None:
-        plan = _predict_hours(plan, device)
+        plan = _predict_hours(plan, settings, device)
     return plan
 
 
-def _fit(plan: Plan, settings: Settings, device: torch.device, spent: float) -> Plan:
+def _fit(
+    plan: Plan,
+    settings: Settings,
+    device: torch.device,
+    spent: float,
+    within: Callable[[Configuration], Configuration],
+) -> Plan:
     limit = plan.budget.time
     assert limit is not None, "only called with a time budget"
     reserve = max(LEAST_RESERVE, RESERVE_SHARE * limit)
     wishes = settings.plan
-    first_stage = plan.chosen.previous_stage is not None and wishes.previous_stage is None
-    training_seconds = max(1.0, limit - spent - reserve) * (1 - PREVIOUS_STAGE_SHARE if first_stage else 1)
+    left = max(1.0, limit - spent - reserve)
+    first_stage = _trains_first_stage(plan, settings)
+    training_seconds = left * (1 - PREVIOUS_STAGE_SHARE if first_stage else 1)
 
     def measure(configuration: Configuration) -> float:
         return time_step(configuration, plan.data, plan.training, device)
 
     def fit(configuration: Configuration) -> FittedBudget:
+        configuration = within(configuration)
         if plan.planner == "nnunet_file":
             ladder = [Candidate(configuration, 0)]  # the user wants this network, whatever it costs
         else:
@@ -113,10 +128,16 @@ def _fit(plan: Plan, settings: Settings, device: torch.device, spent: float) -> 
             )
             plan = plan.model_copy(update={"configuration": "2d", "reasons": {**plan.reasons, "configuration": reason}})
             fitted = slices
+    before = (
+        f" this stage, after {left - training_seconds:.0f} s ({PREVIOUS_STAGE_SHARE:.0%} of what is left now) for "
+        f"{_first_trainings(plan, settings)}"
+        if first_stage
+        else ""
+    )
     reasons = {
         **plan.budget.reasons,
         "time": (
-            f"{describe_seconds(limit)} for the whole command, {training_seconds:.0f} s of it to train: about "
+            f"{describe_seconds(limit)} for the whole command, {training_seconds:.0f} s of it to train{before}: about "
             f"{fitted.steps} steps of {fitted.seconds_per_step:.3f} s (validation included), {fitted.epochs} epochs; "
             "the clock decides when the cooldown begins"
         ),
@@ -148,9 +169,22 @@ def _fit(plan: Plan, settings: Settings, device: torch.device, spent: float) -> 
     )
 
 
-def _predict_hours(plan: Plan, device: torch.device) -> Plan:
+def _trains_first_stage(plan: Plan, settings: Settings) -> bool:
+    return plan.chosen.previous_stage is not None and settings.plan.previous_stage is None
+
+
+def _first_trainings(plan: Plan, settings: Settings) -> str:
+    return f"{settings.plan.previous_folds} trainings of {plan.chosen.previous_stage}"
+
+
+def _predict_hours(plan: Plan, settings: Settings, device: torch.device) -> Plan:
     seconds = time_step(plan.chosen, plan.data, plan.training, device) * OVERHEAD
     steps = plan.budget.epochs * plan.budget.steps_per_epoch
     reason = f"{steps} steps of {seconds:.2f} s (measured here, validation included) take {describe_seconds(steps * seconds)}"
+    if _trains_first_stage(plan, settings):
+        assert plan.chosen.previous_stage is not None, "a cascade"
+        first = time_step(plan.configurations[plan.chosen.previous_stage], plan.data, plan.training, device) * OVERHEAD
+        whole = describe_seconds(settings.plan.previous_folds * steps * first)
+        reason += f", and before them {_first_trainings(plan, settings)} {whole} (steps of {first:.2f} s)"
     budget = plan.budget.model_copy(update={"reasons": {**plan.budget.reasons, "hours": reason}})
     return plan.model_copy(update={"budget": budget})

@@ -15,11 +15,13 @@ from goodfit.planning.memory_fit import Room, fit_to_memory
 from goodfit.tasks.segmentation.sampling import KEEP_BYTES
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     import torch
 
     from goodfit.observer import Observer
+    from goodfit.planning.gpu_offset import Kind
     from goodfit.planning.memory import Allowances, MemoryPrediction
     from goodfit.planning.plan import Configuration, Plan
     from goodfit.settings import Settings
@@ -52,10 +54,10 @@ class Machine:
         return "given" if self.given else f"free on this machine ({self.device})"
 
     @classmethod
-    def ask(cls, settings: Settings, device: torch.device, *, loader: int) -> Machine:
-        """Look at the machine, for a training that keeps ``loader`` bytes of its cases in memory."""
+    def ask(cls, settings: Settings, device: torch.device, *, loader: int, kind: Kind = "segmentation") -> Machine:
+        """Look at the machine, for a training of a kind that keeps ``loader`` bytes of its cases in memory."""
         available, given = available_memory(device), settings.plan.memory
-        beside = allowances_on(device, loader=loader)
+        beside = allowances_on(device, loader=loader, kind=kind)
         return cls(device, given or available, given is not None, available, beside)
 
 
@@ -82,23 +84,10 @@ def with_memory(
     Raises:
         PlanError: the batch cannot fit into the memory; names the predicted number and the way out.
     """
-
-    def predict(configuration: Configuration) -> MemoryPrediction:
-        return predict_training_memory(
-            configuration,
-            plan.data.input_channels(configuration),
-            plan.data.labels.outputs,
-            optimizer=plan.training.optimizer,
-            precision=plan.training.precision,
-            ema=plan.training.ema > 0,
-            allowances=machine.beside,
-            cache=cache,
-        )
-
-    basis = _basis(plan, settings, cases)
+    basis, predict = _basis(plan, settings, cases), _predictor(plan, machine, cache)
     if plan.planner == "measured":
         if refit:
-            fitted = fit_to_memory(plan.chosen, basis, _room(plan, settings, machine), predict)
+            fitted = fit_to_memory(plan.chosen, basis, _room(plan, plan.chosen, settings, machine), predict)
             plan = plan.model_copy(update={"configurations": {**plan.configurations, plan.configuration: fitted}})
         plan = plan.model_copy(
             update={"memory": float(machine.limit), "reasons": {**plan.reasons, "memory": machine.limit_reason}}
@@ -123,6 +112,58 @@ def with_memory(
     )
 
 
+def shrunk_to_memory(
+    plan: Plan,
+    configuration: Configuration,
+    settings: Settings,
+    machine: Machine,
+    observer: Observer,
+    *,
+    cases: int,
+    cache: Path | None,
+) -> Configuration:
+    """Give a configuration that fits into the memory, the same where it does: what does not fit cannot be timed.
+
+    Args:
+        plan: that the configuration belongs to, with precision.
+        configuration: any of the plan.
+        settings: the user's wishes.
+        machine: as it was before any real step.
+        observer: told what does not fit.
+        cases: labelled cases of the dataset.
+        cache: folder that keeps traces.
+
+    Raises:
+        PlanError: it cannot fit; names the predicted number and the way out.
+    """
+    predict = _predictor(plan, machine, cache)
+    if predict(configuration).process <= machine.limit:
+        return configuration
+    if plan.planner == "measured":
+        room = _room(plan, configuration, settings, machine)
+        configuration = fit_to_memory(configuration, _basis(plan, settings, cases), room, predict)
+    refuse_or_warn(predict(configuration), settings, machine, observer, lenient=plan.planner == "nnunet")
+    return configuration
+
+
+def _predictor(plan: Plan, machine: Machine, cache: Path | None) -> Callable[[Configuration], MemoryPrediction]:
+    """Give what predicts the memory of the plan's configurations."""
+
+    def predict(configuration: Configuration) -> MemoryPrediction:
+        return predict_training_memory(
+            configuration,
+            plan.data.input_channels(configuration),
+            plan.data.labels.outputs,
+            optimizer=plan.training.optimizer,
+            precision=plan.training.precision,
+            ema=plan.training.ema > 0,
+            allowances=machine.beside,
+            cache=cache,
+        )
+
+    return predict
+
+
 def _basis(plan: Plan, settings: Settings, cases: int) -> Basis:
     """What nnU-Net's rules rest on, at the memory that they were measured with."""
     asked = settings.plan.network
@@ -130,15 +171,15 @@ def _basis(plan: Plan, settings: Settings, cases: int) -> Basis:
     return Basis.of(plan.data.labels, cases, None, "resenc" if residual else asked)
 
 
-def _room(plan: Plan, settings: Settings, machine: Machine) -> Room:
-    """Say what the fit may change."""
+def _room(plan: Plan, configuration: Configuration, settings: Settings, machine: Machine) -> Room:
+    """Say what the fit may change of a configuration of the plan."""
     wishes, timed = settings.plan, plan.budget.time is not None
     grows = not timed and (machine.given or machine.device.type == "cuda")
     return Room(
         limit=machine.limit,
         batch_given=wishes.batch_size is not None,
         patch_given=wishes.patch_size is not None,
-        most=None if grows else plan.chosen.batch_size,
+        most=None if grows else configuration.batch_size,
         most_reason=BY_TIME if timed else STEPS_ON_A_CPU,
         patch_grows=grows and machine.given,
     )

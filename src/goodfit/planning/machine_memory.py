@@ -36,19 +36,22 @@ def resident_bytes() -> int:
     return int(psutil.Process().memory_info().rss)
 
 
-def allowances_on(device: torch.device, *, loader: int = 0, offsets: Path | None = None) -> Allowances:
+def allowances_on(
+    device: torch.device, *, loader: int = 0, kind: gpu_offset.Kind = "segmentation", offsets: Path | None = None
+) -> Allowances:
     """Give what a training takes beside its tensors on a device.
 
     Args:
         device: where the training will run; on a CPU this process is taken for the training process, so its libraries
             are to be loaded already.
         loader: bytes of the cases that the loader keeps in the training process.
+        kind: of task, for which the offset of a GPU was measured.
         offsets: folder of the offsets measured on GPUs; None takes the user's.
     """
     if device.type == "cpu":
         importlib.import_module("torch._dynamo")  # torch.optim loads it with the first optimizer: 150 MB
         return Allowances(context=resident_bytes(), loader=loader)
-    here = gpu_offset.name_of(device)
+    here = gpu_offset.name_of(device, kind)
     measured = gpu_offset.recall(here, offsets)
     if measured is None:
         return Allowances(share=GPU_SHARE, workspace=GPU_WORKSPACE, device="cuda")

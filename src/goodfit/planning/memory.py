@@ -85,10 +85,13 @@ class MemoryModel:
     Attributes:
         lines: (fixed, per sample) bytes; the highest of these lines is what is in tensors at the peak.
         allowances: what comes on top.
+        alone: on a CPU, what of the lines is written to with a batch of one: threads that have no sample leave their
+            scratch memory untouched, so it never is resident. Empty: all of it.
     """
 
     lines: Lines
     allowances: Allowances
+    alone: Lines = ()
 
     def predict(self, batch_size: int) -> MemoryPrediction:
         """Read the prediction for a batch off the lines."""
@@ -96,7 +99,11 @@ class MemoryModel:
 
     def tensors(self, batch_size: int) -> int:
         """Bytes in tensors at the peak."""
-        return math.ceil(max(fixed + each * batch_size for fixed, each in self.lines))
+        return _highest(self.lines, batch_size)
+
+    def touched(self, batch_size: int) -> int:
+        """Bytes of the tensors that are written to."""
+        return _highest(self.alone if batch_size == 1 and self.alone else self.lines, batch_size)
 
     def largest_batch(self, limit: float) -> int:
         """Largest batch that stays within ``limit`` bytes; 0 where not even one sample fits."""
@@ -107,7 +114,8 @@ class MemoryModel:
         ]
         # Rounding up to whole bytes may have taken the last sample's place.
         fits = max(0, min(most))
-        return fits - 1 if fits and self.predict(fits).process > limit else fits
+        fits -= fits > 0 and self.predict(fits).process > limit
+        return fits or int(self.predict(1).process <= limit)
 
 
 @dataclass(frozen=True)
@@ -126,7 +134,7 @@ class MemoryPrediction:
     def process(self) -> int:
         """Bytes that count against a limit: resident in the process, or reserved on the GPU."""
         allowances = self.model.allowances
-        return math.ceil(allowances.fixed + allowances.share * self.tensors)
+        return math.ceil(allowances.fixed + allowances.share * self.model.touched(self.batch_size))
 
     @property
     def where(self) -> str:
@@ -213,8 +221,9 @@ def predict_training_memory(
         ema,
     )
     threads = torch.get_num_threads() if allowances.device == "cpu" else 0
-    lines = _lines(steps, threads, cache)
-    return MemoryModel(lines, allowances).predict(configuration.batch_size if batch_size is None else batch_size)
+    batch_size = configuration.batch_size if batch_size is None else batch_size
+    alone = _lines(steps, 1, cache) if batch_size == 1 and threads > 1 else ()
+    return MemoryModel(_lines(steps, threads, cache), allowances, alone).predict(batch_size)
 
 
 def _lines(steps: TrainingSteps, threads: int, cache: Path | None) -> Lines:
@@ -236,6 +245,10 @@ def _traced(steps: TrainingSteps, threads: int) -> Lines:
     from goodfit.planning.step_trace import trace_peaks
 
     return trace_peaks(steps.take, threads)
+
+
+def _highest(lines: Lines, batch_size: int) -> int:
+    return math.ceil(max(fixed + each * batch_size for fixed, each in lines))
 
 
 def _gib(size: float) -> str:

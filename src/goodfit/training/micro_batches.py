@@ -11,6 +11,8 @@ from goodfit.training.device import is_out_of_memory, make_room_on
 from goodfit.training.task import TOTAL, BatchT
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import torch
 
     from goodfit.training.task import Task
@@ -74,3 +76,32 @@ def gradients_within_memory(
             len(batch),
             parts,
         )
+
+
+def seconds_within_memory(measure: Callable[[int], float], batch_size: int, device: torch.device) -> float:
+    """Time a step whose batch may be too large for the memory: then the parts that the training would take.
+
+    Args:
+        measure: gives the seconds of a step with so many samples.
+        batch_size: samples of the whole step.
+        device: where they are computed.
+
+    Raises:
+        ResourceError: not even a single sample fits.
+    """
+    parts = 1
+    while True:
+        size = math.ceil(batch_size / parts)
+        try:
+            return measure(size) * batch_size / size
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            said = str(error).splitlines()[0]
+        make_room_on(device)
+        if size == 1:
+            raise ResourceError(
+                f"timing a step: not even one sample fits into the memory ({said}). Choose a smaller patch, image size or "
+                "network, or free some memory."
+            )
+        parts = min(2 * parts, batch_size)

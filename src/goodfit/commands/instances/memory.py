@@ -33,7 +33,7 @@ def machine_for(plan: InstancePlan, settings: Settings, fingerprint: InstanceFin
     device = choose_device(settings.machine.device)
     boxes = scaled_boxes(fingerprint.box_array(), plan.model.image_min_size, plan.model.image_max_size)
     masks = boxes.prod(axis=1).sum() if plan.model.masks else 0.0
-    return Machine.ask(settings, device, loader=round(min(KEEP_BYTES, masks)))
+    return Machine.ask(settings, device, loader=round(min(KEEP_BYTES, masks)), kind="instances")
 
 
 def with_instance_memory(
@@ -92,6 +92,8 @@ def _fitted(
     asked = settings.plan.batch_size is not None
     sized = bool(_SIZES & set(settings.model.model_extra or {}))
     wanted, memory = plan.batch_size if asked else LEAST_FRAMES, machine.limit
+    if replan is not None and not sized and memory > plan.memory:  # what was assumed is less than there is
+        plan = replan(memory)
     for _ in range(MOST_TRIES):
         if replan is None or sized or predict(plan).model.largest_batch(machine.limit) >= wanted:
             break

@@ -11,6 +11,7 @@ import torch
 from goodfit.planning.arithmetic import describe_seconds
 from goodfit.planning.time_budget import AIMED_EPOCHS, FITTED, OVERHEAD
 from goodfit.training.ema import WeightAverage
+from goodfit.training.micro_batches import gradients_within_memory
 from goodfit.training.optimizer import build_optimizer
 
 if TYPE_CHECKING:
@@ -37,12 +38,10 @@ def time_instance_step(make_task: Callable[[], InstanceTask], plan: InstancePlan
             WeightAverage(task.network, plan.training.ema),
         )
         task.network.train()
-        seconds = []
+        seconds, parts = [], 1
         started = time.perf_counter()
         for step, batch in enumerate(task.batches(0, 1 + TIMED_STEPS)):
-            losses = task.loss(task.network, batch, step)
-            losses.total.backward()  # type: ignore[no-untyped-call]
-            losses.total.item()  # waits for a GPU
+            _losses, parts = gradients_within_memory(task, optimizer, batch, step, parts)  # waits for a GPU
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
             average.update(task.network, step + 1)

@@ -11,6 +11,7 @@ from goodfit.tasks.segmentation.augmentation import apply, augmentation_settings
 from goodfit.tasks.segmentation.loss import SegmentationLoss
 from goodfit.tasks.segmentation.network import build_network, deep_supervision_strides
 from goodfit.training.ema import WeightAverage
+from goodfit.training.micro_batches import seconds_within_memory
 from goodfit.training.optimizer import build_optimizer
 
 if TYPE_CHECKING:
@@ -25,9 +26,17 @@ def time_step(configuration: Configuration, data: Data, training: Training, devi
     """Give the seconds of one training step: augmentation, network, loss, optimizer, weight average.
 
     One step warms up; of two to eight more the fastest is taken: what slows a step down for a moment (other
-    processes) is not the step's.
+    processes) is not the step's. A batch too large for the memory is timed in parts, as it would be trained.
     The global random state is as before.
     """
+
+    def measure(batch: int) -> float:
+        return _fastest(configuration.model_copy(update={"batch_size": batch}), data, training, device)
+
+    return seconds_within_memory(measure, configuration.batch_size, device)
+
+
+def _fastest(configuration: Configuration, data: Data, training: Training, device: torch.device) -> float:
     labels = data.labels
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(0)
