@@ -117,7 +117,7 @@ def cross_validate(
     some = next(iter(result.runs.values())).path
     whole = f"{result.folder} IMAGES OUTPUT (the mean of the folds)"
     console.print(
-        f"Next: goodfit predict {f'{some} IMAGES OUTPUT' if is_of_instances(some) else whole}", soft_wrap=True
+        f"Next: goodfit predict {f'{some} VIDEO.mp4 OUT.mp4' if is_of_instances(some) else whole}", soft_wrap=True
     )
 
 

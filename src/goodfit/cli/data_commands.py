@@ -19,7 +19,8 @@ def check(
     """Look for every problem of a dataset and list them all in one table.
 
     Unreadable files, missing labels, mismatched shapes and spacings, unknown label values, NaN, duplicates, rare
-    classes. Leaves with 1 when there is an error, with 0 when there are only warnings or none.
+    classes. Of instances: ids, boxes, polygons, masks, categories, videos, and frames that leak between the sets.
+    Leaves with 1 when there is an error, with 0 when there are only warnings or none.
     """
     from goodfit.cli.screen import Screen, console, show_logs, show_table
     from goodfit.commands.inspect import check as run_check
@@ -30,11 +31,16 @@ def check(
     with Screen() as screen:
         result = run_check(dataset, group_by=group_by, workers=workers, observer=screen)
     if result.problems:
-        show_table(
-            f"{dataset}: {counted(len(result.problems), 'problem')}",
-            ["severity", "case", "file", "what", "what to do"],
-            [[p.severity, p.case, p.file, p.what, p.remedy] for p in result.problems],
-        )
+        columns: dict[str, list[str]] = {
+            "severity": [p.severity for p in result.problems],
+            "case": [p.case for p in result.problems],
+            "file": [p.file for p in result.problems],
+            "what": [p.what for p in result.problems],
+            "what to do": [p.remedy for p in result.problems],
+        }
+        told = {name: cells for name, cells in columns.items() if any(cells)}  # what is empty takes room from the rest
+        title = f"{dataset}: {counted(len(result.problems), 'problem')}"
+        show_table(title, list(told), list(zip(*told.values(), strict=True)))
     if not result.ok:
         raise typer.Exit(1)
     said = f"{result.frames_checked} frames" if isinstance(result, InstanceCheck) else f"{result.cases_checked} cases"
@@ -51,7 +57,7 @@ def plan(
     verbose: o.Verbose = False,
     **wishes: Any,
 ) -> None:
-    """Show what would be trained, and why: spacing, patch, batch size, network, memory, hours.
+    """Show what would be trained, and why: spacing, patch (or size of frames, anchors), batch size, network, memory, hours.
 
     Writes plan.json and splits.json into the run folder; edit them, then call [bold]goodfit train[/bold] with the
     same folder.

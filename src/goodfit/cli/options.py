@@ -11,7 +11,7 @@ Dataset = Annotated[
     Path,
     typer.Argument(
         help="Folder with imagesTr/, labelsTr/ and dataset.json (nnU-Net's raw layout), with images/ and labels/, or a "
-        "dataset of nnUNet_preprocessed.",
+        "dataset of nnUNet_preprocessed; of instances: with COCO files beside images or videos.",
         show_default=False,
     ),
 ]
@@ -32,7 +32,7 @@ Time = Annotated[
 Epochs = Annotated[int | None, typer.Option("--epochs", help="Largest number of epochs (default 1000).")]
 StepsPerEpoch = Annotated[int | None, typer.Option("--steps-per-epoch", help="Steps of an epoch (default 250).")]
 BatchSize = Annotated[
-    int | None, typer.Option("--batch-size", help="Patches per step, in place of the derived number.")
+    int | None, typer.Option("--batch-size", help="Patches, or frames, per step, in place of the derived number.")
 ]
 PatchSize = Annotated[str | None, typer.Option("--patch-size", help="Patch in voxels, like 40x56x40.")]
 Spacing = Annotated[str | None, typer.Option("--spacing", help="Target spacing in mm (z, y, x), like 3x1x1.")]
@@ -112,7 +112,8 @@ Patience = Annotated[
 ]
 MinDelta = Annotated[float | None, typer.Option("--min-delta", help="Rise of the metric that counts (default 0.003).")]
 Monitor = Annotated[
-    str | None, typer.Option("--monitor", help="dice (default), val_loss or any column of metrics.csv.")
+    str | None,
+    typer.Option("--monitor", help="dice (default), of instances ap (default), val_loss or any column of metrics.csv."),
 ]
 ValidateEvery = Annotated[
     str | None,
@@ -149,7 +150,11 @@ Precision = Annotated[str | None, typer.Option("--precision", help="bfloat16 or 
 Seed = Annotated[int | None, typer.Option("--seed", help="Seed of weights, data order and augmentation (default 0).")]
 GroupBy = Annotated[
     str | None,
-    typer.Option("--group-by", help="Regular expression on the case name; its first group is the patient."),
+    typer.Option(
+        "--group-by",
+        help="Regular expression on the case name; its first group is the patient, or the video. Of frames a second one "
+        "is the frame's number.",
+    ),
 ]
 Device = Annotated[str | None, typer.Option("--device", help="cpu, cuda or cuda:1. Default: the first GPU, else cpu.")]
 Workers = Annotated[int | None, typer.Option("--workers", help="Loader processes.")]

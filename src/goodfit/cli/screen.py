@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -17,7 +18,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from rich.table import Table
+from rich.table import Column, Table
 
 from goodfit.observer import Observer
 
@@ -45,14 +46,19 @@ def show_logs(verbose: bool) -> None:
     logger.setLevel(logging.DEBUG if verbose else logging.INFO)
 
 
+LONGEST_NAME = 32
+"""Characters of the first column that are never broken."""
+
+
 def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table; numbers are right-aligned, long texts wrap."""
+    """Print a table; numbers are right-aligned, long texts wrap, names in the first column do not."""
     table = Table(title=escape(title), title_justify="left", title_style="bold")
     for index, name in enumerate(columns):
         numeric = bool(rows) and all(
             row[index].replace(".", "", 1).lstrip("-").isdigit() or not row[index] for row in rows
         )
-        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+        whole = index == 0 and max((len(row[0]) for row in rows), default=0) <= LONGEST_NAME
+        table.add_column(name, justify="right" if numeric else "left", overflow="fold", no_wrap=whole)
     for row in rows:
         table.add_row(*(escape(cell) for cell in row))
     console.print(table)
@@ -62,18 +68,22 @@ SUMMARIES = {"val_dice": "Dice", "val_ap": "AP"}
 """Columns that sum a validation up, with what they are called."""
 
 
+WIDE = 120
+"""Characters of a line from which on there is room for long bars."""
+
+
 class Screen(Observer):
     """Shows progress on the terminal; use as a context."""
 
     def __init__(self) -> None:
         self._bars = Progress(
             TextColumn("{task.description:<22}"),
-            BarColumn(bar_width=30),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
+            BarColumn(bar_width=30 if console.width >= WIDE else 10),
+            MofNCompleteColumn(table_column=Column(no_wrap=True)),
+            TimeElapsedColumn(table_column=Column(no_wrap=True)),
             TextColumn("left"),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[extra]}"),
+            TimeRemainingColumn(table_column=Column(no_wrap=True)),
+            TextColumn("{task.fields[extra]}", table_column=Column()),
             console=console,
         )
         self._stage: TaskID | None = None
@@ -89,8 +99,9 @@ class Screen(Observer):
         self._bars.stop()
 
     def stage(self, name: str) -> None:
-        """Begin a bar without a total yet; the bar of the stage before stands still."""
+        """Begin a bar without a total yet; the bar of the stage before stands still, and takes no more room than others."""
         if self._stage is not None:
+            self._bars.update(self._stage, extra="")
             self._bars.stop_task(self._stage)
         self._stage = self._bars.add_task(name, total=None, extra="")
 
@@ -127,7 +138,7 @@ class Screen(Observer):
             classes = [
                 f"{name.removeprefix(summary + '_')} {value:.3f}"
                 for name, value in row.items()
-                if name.startswith(f"{summary}_") and isinstance(value, float)
+                if name.startswith(f"{summary}_") and isinstance(value, float) and math.isfinite(value)
             ]
             parts += [f"({', '.join(classes)})"] if 1 < len(classes) <= 6 else []
         said = row.get("verdict") or self._verdict

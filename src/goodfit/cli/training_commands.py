@@ -149,4 +149,8 @@ def show_end(result: TrainResult) -> None:
         show_scores(result.scores)
     console.print(f"run:    {result.run.path}", soft_wrap=True)
     console.print(f"report: {result.report}", soft_wrap=True)
-    console.print(f"Next: goodfit predict {result.run.path} IMAGES OUTPUT", soft_wrap=True)
+    from goodfit.commands.models import is_of_instances
+
+    place = result.run.path
+    what = "VIDEO.mp4 OUT.mp4 (or IMAGES OUTPUT)" if is_of_instances(place) else "IMAGES OUTPUT"
+    console.print(f"Next: goodfit predict {place} {what}", soft_wrap=True)

@@ -208,8 +208,9 @@ def _require_known_monitor(plan: Plan, settings: Settings) -> None:
 
 
 def sentence(problem: Problem) -> str:
-    """Write a problem of the check as one line."""
-    return f"{problem.case or problem.file}: {problem.what.rstrip('.')}. {problem.remedy}"
+    """Write a problem of the check as one line; what concerns the whole dataset is said without a place."""
+    place = problem.case or problem.file
+    return f"{f'{place}: ' if place else ''}{problem.what.rstrip('.')}. {problem.remedy}"
 
 
 def _new_split(dataset: Dataset, settings: Settings, result: CheckResult) -> Split:

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _PART = re.compile(r"(\d+)/(\d+)$")
+STEP_SIZE = 0.5
+TRACKER = "bytetrack"
 
 
 def predict(
@@ -50,13 +52,13 @@ def predict(
     folds: Sequence[int | str] | None = None,
     checkpoint: str | None = None,
     tta: bool = False,
-    step_size: float = 0.5,
+    step_size: float = STEP_SIZE,
     probabilities: bool = False,
     continue_: bool = False,
     part: str | tuple[int, int] | None = None,
     stride: int = 1,
     score: float | None = None,
-    tracker: str = "bytetrack",
+    tracker: str = TRACKER,
     flag_unusual: bool = False,
     device: str | None = None,
     recipe: type[Recipe] | None = None,
@@ -98,7 +100,15 @@ def predict(
     observer = observer or Observer()
     places = [Path(run), *(Path(place) for place in with_)]
     if is_of_instances(places[0]):
-        given = {"--with": with_, "--folds": folds, "--part": part, "--probabilities": probabilities}
+        given = {
+            "--with": with_,
+            "--folds": folds,
+            "--part": part,
+            "--probabilities": probabilities,
+            "--tta": tta,
+            "--step-size": step_size != STEP_SIZE,
+            "--continue": continue_,
+        }
         refused = [name for name, value in given.items() if value]
         if refused or not isinstance(inputs, (str, Path)):
             raise SettingsError(
@@ -119,7 +129,12 @@ def predict(
             recipe=recipe,
             observer=observer,
         )
-    of_instances = {"--score": score is not None, "--flag-unusual": flag_unusual, "--stride": stride != 1}
+    of_instances = {
+        "--score": score is not None,
+        "--flag-unusual": flag_unusual,
+        "--stride": stride != 1,
+        "--tracker": tracker != TRACKER,
+    }
     refused = [name for name, given in of_instances.items() if given]
     if refused:
         raise SettingsError(f"{', '.join(refused)}: only for a run on instances. Leave it out.")

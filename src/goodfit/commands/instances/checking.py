@@ -12,9 +12,11 @@ from goodfit.errors import DatasetError
 from goodfit.files import read_json, write_json
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from goodfit.data.instances.dataset import InstanceDataset
+    from goodfit.data.instances.leakage import Leak
     from goodfit.data.splits import Split
     from goodfit.observer import Observer
 
@@ -51,12 +53,18 @@ def checked(dataset: InstanceDataset, cache: Path, observer: Observer, *, fresh:
     return result
 
 
+def _advice(groups: Mapping[str, str], leak: Leak) -> str:
+    """Say what would help: nothing, where both are of one video that had to be cut."""
+    known = groups.get(leak.frame)
+    return "" if known is not None and known == groups.get(leak.training) else " Put both into one group."
+
+
 def leaks(result: InstanceCheck, split: Split) -> list[str]:
     """Say which frames of validation and test look like a training frame: the first ones, and how many more."""
     found = near_duplicates(result.hashes, split)
     lines = [
         f"warning: {leak.frame} ({leak.set}) looks like the training frame {leak.training} ({leak.distance} of 64 bits "
-        "differ): its score says little about new videos. Put both into one group."
+        f"differ): its score says little about new videos.{_advice(split.groups, leak)}"
         for leak in found[:_MOST_LEAKS]
     ]
     if len(found) > _MOST_LEAKS:

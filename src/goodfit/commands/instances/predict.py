@@ -33,6 +33,8 @@ OPTIMISTIC = "Optimistic:"
 """How the note begins that says why scores are too good."""
 UNUSUAL = "unusual.json"
 """How the file is called, or ends, that lists what is unusual."""
+BYTETRACK = "bytetrack"
+"""How a video is tracked where nothing else is asked for."""
 
 
 def predict_test_frames(
@@ -84,7 +86,7 @@ def predict_instances(
     stride: int,
     device: str | None,
     score: float | None = None,
-    tracker: str = "bytetrack",
+    tracker: str = BYTETRACK,
     flag_unusual: bool = False,
     recipe: type[Recipe] | None = None,
     observer: Observer,
@@ -120,6 +122,8 @@ def predict_instances(
         raise DatasetError(f"{inputs}: there is no such file or folder.")
     if is_video(inputs) and not is_video(output):
         raise SettingsError(f"{output}: {inputs.name} is a video, so give a video to write, like OUT.mp4.")
+    if not is_video(inputs) and (stride != 1 or tracker != BYTETRACK):
+        raise SettingsError(f"--stride and --tracker: only for a video, which {inputs} is not. Leave them out.")
     detector = open_detector(run, checkpoint, choose_device(device), None if recipe is None else recipe())
     if detector.novelty is None:
         if flag_unusual:

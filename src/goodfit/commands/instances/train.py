@@ -16,6 +16,8 @@ from goodfit.commands.train import Clock, TrainResult, fit_task
 from goodfit.observer import Observer
 from goodfit.tasks.instances.finishing import effort
 from goodfit.tasks.instances.scores import load_instance_scores
+from goodfit.tasks.instances.weights import find_weights
+from goodfit.training.recipe import Recipe
 from goodfit.training.run_folder import locked
 
 if TYPE_CHECKING:
@@ -26,7 +28,6 @@ if TYPE_CHECKING:
     from goodfit.planning.instances.plan import InstancePlan
     from goodfit.preprocessing.frames import FrameStore
     from goodfit.training.hooks import Hook
-    from goodfit.training.recipe import Recipe
 
 
 def train_instances(
@@ -60,6 +61,7 @@ def train_instances(
                 scores = load_instance_scores(prepared.run.scores) if prepared.split.test else None
                 return TrainResult(prepared.run, True, scores, prepared.run.report)
             extensions = find_extensions(prepared.settings.training, hooks, recipe)
+            _require_weights(prepared, extensions.recipe)
             prepared = with_measurement(prepared, extensions.recipe, observer, started)
             store = fill_store(prepared, observer)
         clock = Clock(prepared.plan.budget.time, started, float(record.get("spent_seconds", 0.0)))
@@ -75,6 +77,17 @@ def train_instances(
         finally:
             prepared.run.update_record(spent_seconds=clock.elapsed())
     return TrainResult(prepared.run, True, scores, page)
+
+
+def _require_weights(prepared: PreparedInstances, recipe: Recipe) -> None:
+    """Find, or fetch, the weights to begin with before the long work; the network of a recipe may do without them.
+
+    Raises:
+        PlanError: they are neither here nor to be had.
+    """
+    own_network = type(recipe).build_network is not Recipe.build_network
+    if prepared.plan.model.weights != "none" and not own_network and not prepared.run.last.is_file():
+        find_weights(prepared.plan.model)
 
 
 def _fit(
@@ -99,6 +112,7 @@ def describe(prepared: PreparedInstances) -> list[str]:
     model, budget = plan.model, plan.budget
     steps = budget.expected_steps or budget.epochs * budget.steps_per_epoch
     samples, frames = steps * plan.batch_size, len(split.train)
+    passes = samples / max(1, frames)
     about = "about" if budget.expected_steps else "at most"
     kind = "Mask R-CNN" if model.masks else "Faster R-CNN"
     start = "from scratch" if model.weights == "none" else f"{model.weights} weights"
@@ -106,7 +120,7 @@ def describe(prepared: PreparedInstances) -> list[str]:
         f"{kind}, {model.backbone} ({start}), frames of {model.image_min_size} to {model.image_max_size} "
         f"pixels; {len(split.train)} / {len(split.validation)} / {len(split.test)} frames to train, validate and test",
         f"batch {plan.batch_size} x {budget.steps_per_epoch} steps x {about} {max(1, steps // budget.steps_per_epoch)} "
-        f"epochs = {steps:,} steps, {samples:,} samples, {samples / max(1, frames):,.0f} passes over {frames} training "
+        f"epochs = {steps:,} steps, {samples:,} samples, {passes:,.{1 if passes < 10 else 0}f} passes over {frames} training "
         "frames",
         *(budget.reasons[name] for name in ("time", "hours") if name in budget.reasons),
     ]

@@ -128,7 +128,7 @@ def check_opened(
     _look_at_groups(dataset, findings)
     identical = _identical(dataset, contents)
     given = _as_split(dataset.given_split, "the folders of the dataset tell")
-    declared = _as_split(dataset.declared_split, "a field of its images tells")
+    declared = _as_split(dataset.declared_split, "a field of its images tells, which is not followed")
     _look_at_copies(dataset, contents, identical, given, findings)
     neighbours: dict[SetName, float] = {}
     for split in (given, declared):
