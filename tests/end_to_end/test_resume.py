@@ -43,6 +43,7 @@ SETTINGS = {
     "machine.device": "cpu",
     "training.validate_every": PERIOD,
     "training.warmup": 0,
+    "training.cooldown": 0.2,
     "training.validation_share": 1,  # no clock decides how many cases are measured, and when
     "training.hooks": ["scripted:Scripted"],
 }
