@@ -419,7 +419,7 @@ def test_hooks_stop_validate_record_and_keep_their_state(tmp_path: Path) -> None
                 context.stop("enough")
 
         def after_validation(self, context: Context) -> None:
-            self.moments.append((context.step, context.row["val_loss"]))
+            self.moments.append((context.step, context.row["train_loss"], context.row["val_loss"]))
 
         def state_dict(self) -> dict[str, Any]:
             return {"steps": self.steps}
@@ -438,6 +438,10 @@ def test_hooks_stop_validate_record_and_keep_their_state(tmp_path: Path) -> None
     rows = read_rows(tmp_path / "metrics.csv")
     assert [row["step"] for row in rows] == ["5", "7", "10", "15"]
     assert [row["one"] for row in rows] == ["5", "7", "10", "15"] == [row["two"] for row in rows]
+    written = {int(row["step"]): (float(row["train_loss"]), float(row["val_loss"])) for row in rows}
+    seen = {step: pytest.approx(losses, rel=1e-6) for step, *losses in hooks[0].moments}
+    assert seen
+    assert {step: list(written[step]) for step in seen} == seen, "a hook sees what the row will say"
     assert [moment[0] for moment in hooks[0].moments] == [7, 10, 15]
     assert "a hook asked to stop (enough)" in RunFolder(tmp_path).read_events()[1]["reason"]
 

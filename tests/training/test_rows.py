@@ -10,7 +10,7 @@ import pytest
 
 from goodfit.training.controller import ControllerSettings, ControllerState
 from goodfit.training.progress import Progress
-from goodfit.training.rows import BEGINNING, MACHINE, TIMES, columns_of, live_verdict, make_row
+from goodfit.training.rows import BEGINNING, MACHINE, TIMES, columns_of, live_verdict, make_row, training_losses
 from goodfit.training.task import TOTAL
 from goodfit.training.watching.monitor import MACHINE_COLUMNS
 
@@ -86,6 +86,10 @@ def test_a_row_says_what_has_happened_since_the_row_before() -> None:
         "validation_seconds": 3.0,
         "elapsed_seconds": 100.0,
     }
+
+
+def test_losses_of_the_training_are_means_of_the_steps_so_far() -> None:
+    assert training_losses(progress()) == {"train_loss": 1.5, "train_loss_box": 0.5}
 
 
 @pytest.mark.parametrize(("step", "epoch"), [(1, 1), (50, 1), (51, 2), (100, 2), (500, 10)])

@@ -114,7 +114,7 @@ class Hook:
         """Called after each optimizer update."""
 
     def after_validation(self, context: Context) -> None:
-        """Called after each validation; ``context.row`` has its values."""
+        """Called after each validation; ``context.row`` has its values and the training losses since the row before."""
 
     def after_epoch(self, context: Context) -> None:
         """Called after each epoch, when its row is written."""

@@ -32,7 +32,7 @@ from goodfit.training.micro_batches import gradients_within_memory
 from goodfit.training.optimizer import build_optimizer
 from goodfit.training.progress import Progress, Report
 from goodfit.training.requests import LeaveError, StopRequests
-from goodfit.training.rows import columns_of, live_verdict, make_row
+from goodfit.training.rows import columns_of, live_verdict, make_row, training_losses
 from goodfit.training.saving import Keeper
 from goodfit.training.schedule import scheduled_rate
 from goodfit.training.task import TOTAL, BatchT
@@ -218,7 +218,7 @@ class Trainer(Generic[BatchT]):
         progress.validated_step = progress.control.step
         progress.elapsed += validated.seconds
         progress.validation_wanted = False
-        self.context.row = dict(validated.columns)
+        self.context.row = {**training_losses(progress), **validated.columns}
         self._call("after_validation")
         metric = float({**validated.columns, **progress.recorded}.get(self.control.monitor, math.nan))
         self.keeper.keep_best(self.control, progress, metric, final=ends)

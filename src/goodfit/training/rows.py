@@ -46,6 +46,14 @@ def columns_of(metrics: Sequence[str], loss_parts: Sequence[str]) -> list[str]:
     ]
 
 
+def training_losses(progress: Progress) -> dict[str, float]:
+    """Give the mean losses of the steps since the row before, by column."""
+    count = max(1, progress.loss_count)
+    mean = {name: value / count for name, value in progress.loss_sums.items()}
+    parts = {f"train_loss_{name}": value for name, value in mean.items() if name != TOTAL}
+    return {"train_loss": mean.get(TOTAL, math.nan), **parts}
+
+
 def make_row(
     progress: Progress,
     settings: ControllerSettings,
@@ -69,8 +77,6 @@ def make_row(
         machine: what the monitor saw.
         recorded: columns of hooks.
     """
-    count = max(1, progress.loss_count)
-    mean = {name: value / count for name, value in progress.loss_sums.items()}
     step = progress.control.step
     seconds = progress.train_seconds
     return {
@@ -78,8 +84,7 @@ def make_row(
         "step": step,
         "phase": phase,
         "lr": rate,
-        "train_loss": mean.get(TOTAL, math.nan),
-        **{f"train_loss_{name}": value for name, value in mean.items() if name != TOTAL},
+        **training_losses(progress),
         **validated,
         **machine,
         **recorded,
