@@ -135,6 +135,31 @@ def test_a_split_and_a_plan_that_are_handed_in_are_used_as_they_are(
     assert "measure this machine" not in listener.stages
 
 
+def test_weights_that_are_not_to_be_had_are_told_before_the_long_work(
+    frames: Path, tmp_path: Path, quick: dict[str, Any], listener: Any
+) -> None:
+    wishes = {**quick, "model.weights": str(tmp_path / "none.pth")}
+    with pytest.raises(PlanError, match="nor a file that exists"):
+        goodfit.train(frames, run=tmp_path / "run", settings=wishes, observer=listener)
+    assert listener.stages == ["check"]
+
+
+def test_weights_of_another_run_take_the_place_of_the_plans(
+    frames: Path, finished: TrainResult, tmp_path: Path, quick: dict[str, Any], listener: Any
+) -> None:
+    norm = load_instance_plan(finished.run.plan).model.normalisation
+    wishes = {
+        **quick,
+        "model.weights": str(tmp_path / "none.pth"),
+        "model.normalisation": norm,
+        "training.initialise_from": str(finished.run.path),
+    }
+    result = goodfit.train(frames, run=tmp_path / "run", settings=wishes, observer=listener)
+    assert result.finished
+    assert any("none.pth weights are not loaded" in note for note in listener.notes)
+    assert "100% of the network's" in "".join(listener.notes)
+
+
 class Shifted(nn.Module):
     """Weighs the mask by a tenth."""
 

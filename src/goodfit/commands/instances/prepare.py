@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from goodfit.training.run_folder import RunFolder
 
 KIND = "instances"
-NO_WISHES = ("data.", "machine.", "prediction.", "training.hooks", "training.recipe")
+NO_WISHES = ("data.", "machine.", "prediction.", "training.hooks", "training.recipe", "training.initialise_from")
 """Settings that no field of the plan stands for."""
 _OF_VOLUMES = ("prediction.tta", "prediction.step_size", "prediction.probabilities")
 

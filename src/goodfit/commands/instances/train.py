@@ -86,8 +86,13 @@ def _require_weights(prepared: PreparedInstances, recipe: Recipe) -> None:
         PlanError: they are neither here nor to be had.
     """
     own_network = type(recipe).build_network is not Recipe.build_network
-    if prepared.plan.model.weights != "none" and not own_network and not prepared.run.last.is_file():
+    if prepared.plan.model.weights != "none" and not own_network and _begins_with_own_weights(prepared):
         find_weights(prepared.plan.model)
+
+
+def _begins_with_own_weights(prepared: PreparedInstances) -> bool:
+    """Whether the plan's weights are needed: neither those of a checkpoint nor of ``--initialise-from`` follow."""
+    return prepared.settings.training.initialise_from is None and not prepared.run.last.is_file()
 
 
 def _fit(
@@ -97,7 +102,12 @@ def _fit(
     split = prepared.split
     for line in describe(prepared):
         observer.note(line)
-    task = make_task(prepared, store, extensions.recipe, pretrained=not prepared.run.last.is_file())
+    source = prepared.settings.training.initialise_from
+    if source is not None and prepared.plan.model.weights != "none":
+        observer.note(
+            f"the plan's {prepared.plan.model.weights} weights are not loaded: those of {source} take their place"
+        )
+    task = make_task(prepared, store, extensions.recipe, pretrained=_begins_with_own_weights(prepared))
     if split.optimistic:
         observer.note(f"warning: scores will be optimistic. {split.optimistic_reason}")
     # Thresholds are chosen and the ordinary is learnt before the test frames are scored.
