@@ -33,6 +33,16 @@ def test_check_lists_the_problems(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "no errors" not in shown
 
 
+def test_a_column_with_nothing_to_tell_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    problems = [Problem("warning", "", "", f"{number} categories.", "Add videos.") for number in (2, 3)]
+    Command(monkeypatch, "check", SimpleNamespace(problems=problems, ok=True, cases_checked=2), "inspect")
+    shown = run("check", "data")
+    assert "severity" in shown
+    assert "what to do" in shown
+    assert "3 categories." in shown
+    assert not {"case", "file"} & set(shown.split("2 cases checked")[0].split())
+
+
 def test_a_good_dataset_is_told_what_comes_next(monkeypatch: pytest.MonkeyPatch) -> None:
     Command(monkeypatch, "check", SimpleNamespace(problems=[], ok=True, cases_checked=2), "inspect")
     assert run("check", "data").strip() == "2 cases checked, no errors. Next: goodfit train data"

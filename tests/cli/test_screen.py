@@ -47,6 +47,12 @@ def test_numbers_are_right_aligned_and_words_left(terminal: io.StringIO) -> None
     assert row == "│ a     │       1 │"
 
 
+def test_a_name_in_the_first_column_is_never_broken(terminal: io.StringIO) -> None:
+    rows = [["augmentation.flip_horizontal", "half " * 30, "because " * 30]]
+    show_table("t", ["value", "is", "because"], rows)
+    assert "│ augmentation.flip_horizontal │" in terminal.getvalue()
+
+
 def test_a_table_without_rows_has_its_header(terminal: io.StringIO) -> None:
     show_table("t", ["one", "two"], [])
     assert "one" in terminal.getvalue()
@@ -72,6 +78,27 @@ def test_the_verdict_is_shown_when_it_changes_and_a_row_without_validation_is_no
             screen.trained(Report(PROGRESS, 1000, 0.25, row=row))
     shown = [line.partition("[")[2].partition("]")[0] for line in terminal.getvalue().splitlines() if line.strip()]
     assert shown == ["", "", "good fit", "", "", "overfitting"]
+
+
+def test_a_class_that_could_not_be_scored_is_left_out(terminal: io.StringIO) -> None:
+    scores = {"val_dice_liver": 0.95, "val_dice_lesion": float("nan"), "val_dice_cyst": 0.5}
+    with Screen() as screen:
+        screen.trained(Report(PROGRESS, 1000, 0.25, row={**ROW, **scores}))
+    assert "(liver 0.950, cyst 0.500)" in terminal.getvalue()
+
+
+def test_the_bars_of_earlier_stages_keep_their_counts_and_times(terminal: io.StringIO) -> None:
+    with Screen() as screen:
+        screen.stage("train")
+        screen.trained(Report(PROGRESS, 1000, 0.125))
+        screen.stage("predict the test frames")
+        screen.advance(20, 20)
+    *_, first, second = [line for line in terminal.getvalue().splitlines() if line.strip()]
+    assert first.split()[:1] == ["train"]
+    assert "750/1000" in first
+    assert "20/20" in second
+    assert "loss" not in first
+    assert "…" not in first + second
 
 
 def test_a_row_without_validation_says_what_it_knows(terminal: io.StringIO) -> None:

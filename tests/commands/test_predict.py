@@ -248,7 +248,9 @@ def test_regions_and_the_ignore_label_are_described(tmp_path: Path, tiny_plan: A
 
 def test_options_for_segmentation_are_refused_for_instances(tmp_path: Path) -> None:
     RunFolder(tmp_path / "boxes").update_record(kind="instances")
-    for options in ({"folds": [0]}, {"with_": ["x"]}, {"part": "1/2"}, {"probabilities": True}):
+    of_cases: list[dict[str, Any]] = [{"folds": [0]}, {"with_": ["x"]}, {"part": "1/2"}, {"probabilities": True}]
+    of_cases += [{"tta": True}, {"step_size": 0.25}, {"continue_": True}]
+    for options in of_cases:
         with pytest.raises(SettingsError, match="not for a run on instances"):
             predict(tmp_path / "boxes", tmp_path, tmp_path / "out", **options)
     with pytest.raises(SettingsError, match="a list of inputs: not for a run on instances"):

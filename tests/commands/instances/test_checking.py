@@ -54,3 +54,12 @@ def test_leaks_beyond_the_first_few_are_counted() -> None:
     assert len(lines) == 6
     assert lines[0].startswith("warning: v0 (validation) looks like the training frame t0")
     assert lines[-1] == "warning: so do 3 more frames of validation and test."
+
+
+def test_frames_of_one_video_that_was_cut_cannot_be_put_together() -> None:
+    result = InstanceCheck([], hashes={"t": 5, "v": 5, "w": 5})
+    parts: dict[str, Any] = {"train": ["t"], "validation": ["v"], "test": ["w"]}
+    split = Split(seed=0, source="by hand", groups={"t": "one", "v": "one", "w": "two"}, **parts)
+    same, other = leaks(result, split)
+    assert same.endswith("its score says little about new videos.")
+    assert other.endswith("Put both into one group.")

@@ -104,6 +104,9 @@ def test_senseless_requests_are_refused(finished: TrainResult, images: Path, vid
         goodfit.predict(run, video, tmp_path / "out")
     with pytest.raises(SettingsError, match="tracker 'sort' is unknown"):
         goodfit.predict(run, video, tmp_path / "out.mp4", tracker="sort")
+    for options in ({"stride": 2}, {"tracker": "ocsort"}):
+        with pytest.raises(SettingsError, match="only for a video"):
+            goodfit.predict(run, images, tmp_path / "out", **options)
     with pytest.raises(DatasetError, match="no such file or folder"):
         goodfit.predict(run, tmp_path / "none", tmp_path / "out")
 

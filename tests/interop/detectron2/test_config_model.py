@@ -48,6 +48,8 @@ def test_pixels_of_detectrons_weights_are_turned_round() -> None:
     assert ledger.ignored == []
     other = _translate({"MODEL.WEIGHTS": "a.pkl", "MODEL.PIXEL_STD": [57.375, 57.12, 58.395]})
     assert "comes out wrong" in other.ignored[0][2]
+    red_first = _translate({"MODEL.WEIGHTS": "a.pkl", "INPUT.FORMAT": "RGB"})
+    assert "comes out wrong" in red_first.ignored[0][2]
 
 
 def test_pixels_from_scratch_are_taken_as_they_are_ordered() -> None:

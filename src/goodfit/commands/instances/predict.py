@@ -197,7 +197,11 @@ def _predict_images(
         on_progress=observer.advance,
     )
     unusual = _say_unusual(done.log)
-    observer.note(f"{counted(done.images, 'image')}, {counted(done.instances, 'instance')}{unusual}")
+    drawn, listed = int(done.log.instances.sum()), counted(done.instances, "instance")
+    observer.note(
+        f"{counted(done.images, 'image')}, {drawn} of {listed} drawn (score at least {score:g}; {done.predictions.name} "
+        f"lists all){unusual}"
+    )
     page = write_images_page(output / "report.html", inputs.name, done)
     written = [done.predictions, done.frames, page]
     if flag_unusual:

@@ -118,7 +118,11 @@ def _pixels(ledger: Ledger) -> None:
         else:
             scaled = [value / 255 for value in (reversed(values) if reverse else values)]
             ledger.honour(key, f"{name}, for red, green, blue in [0, 1]", {name: scaled})
-    if "INPUT.FORMAT" in ledger:
+    if "INPUT.FORMAT" not in ledger:
+        return
+    if not reverse and str(weights).endswith(".pkl"):
+        ledger.ignore("INPUT.FORMAT", "Detectron2's weights are read as made for BGR: such a model comes out wrong")
+    else:
         ledger.honour("INPUT.FORMAT", "frames are RGB here; mean and std are turned round where they are taken")
 
 
