@@ -3,14 +3,30 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from goodfit.planning import operator_scratch, step_trace, trace_cache
-from goodfit.planning.trace_cache import FILE, MOST_ENTRIES, keep, recall, trace_key
+from goodfit.planning.trace_cache import FILE, MOST_ENTRIES, keep, recall, remembered, trace_key
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import pytest
 
+    from goodfit.planning.trace_cache import Lines
+
 LINES = ((1.5, 2.0), (0.0, 3.0))
+
+
+def test_a_trace_is_made_once(tmp_path: Path) -> None:
+    traced = []
+
+    def trace() -> Lines:
+        traced.append(1)
+        return LINES
+
+    assert remembered(tmp_path, "a", trace) == LINES
+    assert remembered(tmp_path, "a", trace) == LINES
+    assert len(traced) == 1
+    assert remembered(None, "a", trace) == LINES
+    assert len(traced) == 2
 
 
 def test_what_is_kept_is_recalled(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from goodfit.training.checkpoint import (
     load_newest,
     optimizer_tensors,
     put_optimizer_tensors,
+    read_weights,
     save_checkpoint,
 )
 
@@ -90,6 +91,18 @@ def test_a_snapshot_does_not_follow_the_weights() -> None:
     state["list"].append(2)
     assert snapshot.groups["network"]["w"].tolist() == [0, 0, 0]
     assert snapshot.state == {"list": [1]}
+
+
+def test_averaged_weights_are_the_ones_to_predict_with(tmp_path: Path) -> None:
+    plain, mean = torch.zeros(2), torch.ones(2)
+    path = tmp_path / "c.safetensors"
+    save_checkpoint(path, Checkpoint({"network": {"w": plain}, "average": {"w": mean}}, {}))
+    assert torch.equal(read_weights(path)["w"], mean)
+    save_checkpoint(path, Checkpoint({"network": {"w": plain}}, {}))
+    assert torch.equal(read_weights(path)["w"], plain)
+    save_checkpoint(path, Checkpoint({"optimizer": {"w": plain}}, {}))
+    with pytest.raises(RunError, match="holds no weights"):
+        read_weights(path)
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from goodfit.errors import RunError
+from goodfit.errors import RunError, SettingsError
 from goodfit.training.controller import Event
 from goodfit.training.run_folder import IMPORTED, RunFolder, environment, locked
 
@@ -68,3 +68,10 @@ def test_environment_names_what_results_depend_on() -> None:
     found = environment("cpu", 2)
     assert found["threads"] == 2
     assert found["packages"]["torch"]
+
+
+def test_checkpoints_are_known_by_three_names(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    assert [run.checkpoint(name) for name in ("best", "last", "stable")] == [run.best, run.last, run.stable]
+    with pytest.raises(SettingsError, match="no 'first'; write best, last, stable"):
+        run.checkpoint("first")

@@ -16,7 +16,7 @@ from goodfit.files import read_json, write_json
 from goodfit.interop.nnunet.checkpoint import read_nnunet_checkpoint
 from goodfit.interop.nnunet.model_folder import choose_folds, find_models, is_model_folder
 from goodfit.planning.instances.plan import InstancePlan
-from goodfit.training.checkpoint import checksum, load_checkpoint
+from goodfit.training.checkpoint import checksum, read_weights
 from goodfit.training.run_folder import RunFolder
 from goodfit.training.transfer import TAKEN, Transfer, transfer
 
@@ -119,11 +119,7 @@ def open_source(place: Path) -> Source:
     if file.suffix in _CHECKPOINTS:
         checkpoint = read_nnunet_checkpoint(file)
         return Source(file, checkpoint.weights, _nnunet_classes(checkpoint.dataset, str(file)))
-    loaded = load_checkpoint(file)
-    weights = loaded.groups.get("average") or loaded.groups.get("network")
-    if not weights:
-        raise RunError(f"{file}: this checkpoint holds no weights.")
-    return Source(file, weights, None if run is None else _run_meaning(run))
+    return Source(file, read_weights(file), None if run is None else _run_meaning(run))
 
 
 def _find(place: Path) -> tuple[Path, RunFolder | None]:
@@ -145,7 +141,7 @@ def _find(place: Path) -> tuple[Path, RunFolder | None]:
         fold = choose_folds(model, None)[0]
         return model.checkpoint(fold, model.folds[fold][0]), None
     run = find_runs(place)[0]
-    file = {"best": run.best, "last": run.last}[run.read_record().get("checkpoint", "best")]
+    file = run.checkpoint(str(run.read_record().get("checkpoint", "best")))
     if not file.is_file():
         raise RunError(f"{OPTION} {place}: this run has no {file.name} yet. Wait for its first epoch, or name another.")
     return file, run

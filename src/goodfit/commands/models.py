@@ -15,7 +15,7 @@ from goodfit.tasks.segmentation.cascade.one_hot import WithPreviousStage
 from goodfit.tasks.segmentation.ensemble import average
 from goodfit.tasks.segmentation.model import Model, require_alike
 from goodfit.tasks.segmentation.task import network_of
-from goodfit.training.checkpoint import load_checkpoint
+from goodfit.training.checkpoint import read_weights
 from goodfit.training.hooks import import_class
 from goodfit.training.recipe import Recipe
 from goodfit.training.run_folder import RunFolder
@@ -205,16 +205,8 @@ def load_network(run: RunFolder, plan: Plan, checkpoint: str | None, recipe: Rec
         RunError: the checkpoint is missing, damaged or of another network.
         SettingsError: there is no checkpoint of this name.
     """
-    paths = {"best": run.best, "last": run.last, "stable": run.stable}
-    if checkpoint is None:
-        checkpoint = str(run.read_record().get("checkpoint", "best"))
-    if checkpoint not in paths:
-        raise SettingsError(f"checkpoint: there is no {checkpoint!r}; write {', '.join(paths)}.")
-    path = paths[checkpoint]
-    loaded = load_checkpoint(path)
-    weights = loaded.groups.get("average") or loaded.groups.get("network")
-    if weights is None:
-        raise RunError(f"{path}: this checkpoint holds no weights.")
+    path = run.checkpoint(checkpoint or str(run.read_record().get("checkpoint", "best")))
+    weights = read_weights(path)
     network = network_of(plan, recipe or recorded_recipe(run))
     put_weights(network, weights, str(path))
     return network.eval()

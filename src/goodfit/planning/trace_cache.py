@@ -11,7 +11,7 @@ from goodfit.errors import PlanError
 from goodfit.files import read_json, write_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from types import ModuleType
 
 FILE = "memory.json"
@@ -35,6 +35,15 @@ def trace_key(settings: object, modules: Iterable[ModuleType]) -> str:
         assert module.__file__ is not None, f"{module.__name__} has no file"
         digest.update(Path(module.__file__).read_bytes())
     return digest.hexdigest()
+
+
+def remembered(folder: Path | None, key: str, trace: Callable[[], Lines]) -> Lines:
+    """Give the lines of an earlier call, or trace now and keep them."""
+    lines = recall(folder, key)
+    if lines is None:
+        lines = trace()
+        keep(folder, key, lines)
+    return lines
 
 
 def recall(folder: Path | None, key: str) -> Lines | None:

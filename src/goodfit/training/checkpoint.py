@@ -110,6 +110,19 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> Checkpoin
     return Checkpoint(groups, state)
 
 
+def read_weights(path: Path) -> Mapping[str, Tensor]:
+    """Read the weights to predict with: the averaged ones where the checkpoint has them.
+
+    Raises:
+        RunError: there is no such file, it is damaged, none of ours, or holds no weights.
+    """
+    groups = load_checkpoint(path).groups
+    weights = groups.get("average") or groups.get("network")
+    if not weights:
+        raise RunError(f"{path}: this checkpoint holds no weights.")
+    return weights
+
+
 def load_newest(paths: Sequence[Path]) -> tuple[Checkpoint, Path] | None:
     """Read the first of ``paths`` that is there and sound; says which ones are damaged.
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
-from goodfit.errors import RunError
+from goodfit.errors import RunError, SettingsError
 from goodfit.files import read_json, write_json
 
 if TYPE_CHECKING:
@@ -96,6 +96,17 @@ class RunFolder:
     def stable(self) -> Path:
         """State before the cooldown."""
         return self.path / "checkpoints" / "stable.safetensors"
+
+    def checkpoint(self, name: str) -> Path:
+        """Give the checkpoint that a user calls best, last or stable.
+
+        Raises:
+            SettingsError: there is no checkpoint of this name.
+        """
+        paths = {"best": self.best, "last": self.last, "stable": self.stable}
+        if name not in paths:
+            raise SettingsError(f"checkpoint: there is no {name!r}; write {', '.join(paths)}.")
+        return paths[name]
 
     @property
     def trained(self) -> Path:

@@ -9,7 +9,6 @@ import torch
 
 from goodfit.commands.models import recorded_recipe
 from goodfit.commands.trained import trained_instance_plan
-from goodfit.errors import RunError, SettingsError
 from goodfit.planning.instances.plan import load_instance_plan
 from goodfit.planning.instances.regions import choose_nms_threshold
 from goodfit.planning.instances.wishes import ASKED
@@ -24,7 +23,7 @@ from goodfit.tasks.instances.thresholds import (
     planned_thresholds,
     save_thresholds,
 )
-from goodfit.training.checkpoint import load_checkpoint
+from goodfit.training.checkpoint import read_weights
 from goodfit.training.device import choose_device
 from goodfit.training.weights import put_weights, weights_of
 
@@ -102,14 +101,8 @@ def load_detector(
         SettingsError: there is no checkpoint of this name.
     """
     plan = trained_instance_plan(run) or load_instance_plan(run.plan)
-    paths = {"best": run.best, "last": run.last, "stable": run.stable}
-    if checkpoint not in paths:
-        raise SettingsError(f"checkpoint: there is no {checkpoint!r}; write {', '.join(paths)}.")
-    path = paths[checkpoint]
-    loaded = load_checkpoint(path)
-    weights = loaded.groups.get("average") or loaded.groups.get("network")
-    if weights is None:
-        raise RunError(f"{path}: this checkpoint holds no weights.")
+    path = run.checkpoint(checkpoint)
+    weights = read_weights(path)
     network = network_of(plan, recipe or recorded_recipe(run), pretrained=False)
     put_weights(network, weights, str(path))
     return network.to(device).to(memory_format=torch.channels_last).eval(), plan

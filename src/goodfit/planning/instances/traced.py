@@ -48,11 +48,7 @@ def _lines(steps: DetectorSteps, threads: int, cache: Path | None) -> Lines:
 
     modules = (operator_scratch, step_trace, training_steps, align, backbones, network, norms, regions, ema, optimizer)
     key = trace_cache.trace_key((steps, threads), modules)
-    lines = trace_cache.recall(cache, key)
-    if lines is None:
-        lines = _traced(steps, threads)
-        trace_cache.keep(cache, key, lines)
-    return lines
+    return trace_cache.remembered(cache, key, lambda: _traced(steps, threads))
 
 
 @lru_cache(maxsize=64)
