@@ -41,9 +41,9 @@ class Setup(NamedTuple):
 
 
 SETUPS = {
-    "hippocampus": Setup("Dataset004_Hippocampus", 8, "56x40", 24),
+    "hippocampus": Setup("Dataset004_Hippocampus", 8, "56x40", 24, epochs=600, steps_per_epoch=20),
     "blood cells": Setup("Dataset110_WBC1", 4, "64x64"),
-    "retina": Setup("Dataset101_CHASE", 8, "64x64", 4),
+    "retina": Setup("Dataset101_CHASE", 4, "64x64", 4, epochs=600, steps_per_epoch=20),
 }
 FULL, CUT, OURS = "poly, whole budget", "poly, cut off", "plateau and cooldown"
 HACK = ("--schedule", "poly", "--patience", "30", "--min-delta", "0.001", "--smoothing", "0.5")

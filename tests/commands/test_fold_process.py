@@ -34,6 +34,20 @@ if way == "waits":
     while not asked:
         time.sleep(0.02)
     tell(outcome="finished")
+if way == "busy":
+    asked, both = [], {signal.SIGINT, signal.SIGTERM}
+    for number in both:
+        signal.signal(number, lambda number, _: asked.append(number))
+    signal.pthread_sigmask(signal.SIG_BLOCK, both)
+    open(spec["ready"], "w").close()
+    while not os.path.exists(spec["left"]):
+        time.sleep(0.02)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, both)
+    end = time.monotonic() + 30
+    while len(asked) < 2 and time.monotonic() < end:
+        time.sleep(0.02)
+    if len(asked) == 2:
+        tell(outcome="finished")
 if way == "leaves":
     open(spec["ready"], "w").close()
     sys.stdin.read()
@@ -111,6 +125,22 @@ def test_ctrl_c_reaches_every_running_fold_and_begins_no_other(tmp_path: Path, l
     assert interrupted
     assert {name: outcome.finished for name, outcome in outcomes.items()} == {"0": True, "1": True}
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_second_ctrl_c_counts_though_the_fold_has_not_seen_the_first(tmp_path: Path, listener: Any) -> None:
+    def interrupt() -> None:
+        wait_for(tmp_path / "ready0")
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.5)
+        (tmp_path / "left").touch()
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    outcomes, interrupted = train_in_processes([job(tmp_path, "0", "busy")], slots(1), listener, lambda _: None)
+    thread.join()
+    assert interrupted
+    assert outcomes["0"].finished
 
 
 def test_children_leave_when_the_parent_breaks_off(tmp_path: Path, listener: Any) -> None:

@@ -94,16 +94,16 @@ def train_in_processes(
     done: dict[str, tuple[int, int]] = {}
     events: queue.SimpleQueue[tuple[str, dict[str, Any] | None]] = queue.SimpleQueue()
     with _signals() as signals:
-        passed = 0
+        passed: list[int] = []
         try:
             while running or (waiting and not signals):
                 while waiting and free and not signals:
                     child = _start(waiting.popleft(), free.popleft(), slots, events)
                     running[child.job.name] = child
-                for number in signals[passed:]:
+                for number in signals[len(passed) :]:
+                    passed.append(_told_apart(number, passed[-1:]))
                     for child in running.values():
-                        child.process.send_signal(number)
-                passed = len(signals)
+                        child.process.send_signal(passed[-1])
                 try:
                     name, event = events.get(timeout=_POLL_SECONDS)
                 except queue.Empty:
@@ -122,6 +122,13 @@ def train_in_processes(
             for child in running.values():
                 _leave(child)
     return outcomes, bool(signals)
+
+
+def _told_apart(number: int, before: Sequence[int]) -> int:
+    """Give the signal to pass on: two of one kind that come before the child looks count as one, two kinds do not."""
+    if number not in before:
+        return number
+    return signal.SIGTERM if number == signal.SIGINT else signal.SIGINT
 
 
 def _start(
