@@ -39,7 +39,7 @@ def time_goodfit(options: argparse.Namespace) -> list[float]:
     prepared = prepare_instances(target, Observer())
     store = fill_store(prepared, Observer())
     extensions = find_extensions(prepared.settings.training, (), None)
-    task = make_task(prepared, store, extensions, pretrained=False)
+    task = make_task(prepared, store, extensions.recipe, pretrained=False)
     ends: list[float] = []
 
     def note(_report: Report) -> None:

@@ -29,6 +29,8 @@ class Setup(NamedTuple):
 
     Attributes:
         training_cases: as many of the split's training part, evenly chosen; None: all. Validation and test stay whole.
+        validation_share: share of the time that whole-case validations may take, where the default of a tenth would
+            leave too few cases: the steps here are far shorter than those of a real training.
     """
 
     folder: str
@@ -38,10 +40,11 @@ class Setup(NamedTuple):
     configuration: str = "2d"
     epochs: int = 300
     steps_per_epoch: int = 40
+    validation_share: float | None = None
 
 
 SETUPS = {
-    "hippocampus": Setup("Dataset004_Hippocampus", 8, "56x40", 24, epochs=600, steps_per_epoch=20),
+    "hippocampus": Setup("Dataset004_Hippocampus", 8, "56x40", epochs=600, steps_per_epoch=20, validation_share=0.3),
     "blood cells": Setup("Dataset110_WBC1", 4, "64x64"),
     "retina": Setup("Dataset101_CHASE", 4, "64x64", 4, epochs=600, steps_per_epoch=20),
 }
@@ -106,6 +109,8 @@ def one(options: argparse.Namespace, name: str, rule: str, seed: int) -> dict[st
             plan = ("--configuration", setup.configuration, "--batch-size", setup.batch_size)
             plan += ("--patch-size", setup.patch_size)
             plan += ("--epochs", setup.epochs, "--steps-per-epoch", setup.steps_per_epoch)
+            if setup.validation_share is not None:
+                plan += ("--set", f"training.validation_share={setup.validation_share}")
             more = options.options.split() if rule == OURS else ()
             call(folder, "plan", dataset, "--run", run, *plan, *as_settings((*RULES[rule], "--seed", str(seed), *more)))
             narrow(folder / run / "plan.json")
