@@ -183,7 +183,8 @@ class TrainingSettings(Section):
     cooldown: Annotated[float, Field(ge=0)] | None = None
     cooldown_shape: Literal["linear", "1-sqrt"] | None = None
     patience: Annotated[int, Field(ge=0), BeforeValidator(parse_patience)] | None = None
-    """Epochs; 0 or off: never stop on a plateau."""
+    """Epochs; 0 or off: never stop on a plateau. Where it is given, ``patience_share`` is 0 unless that is given, too."""
+    patience_share: Share | None = None
     min_delta: Annotated[float, Field(ge=0)] | None = None
     smoothing: Annotated[float, Field(ge=0, lt=1)] | None = None
     monitor: Annotated[str, BeforeValidator(parse_monitor)] | None = None

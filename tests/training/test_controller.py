@@ -17,6 +17,7 @@ from goodfit.training.controller import (
     begin_cooldown,
     decide,
     end_of_epoch,
+    is_over,
     observe,
     planned_cooldown_start,
     validation_due,
@@ -108,6 +109,20 @@ def test_a_plateau_begins_the_cooldown_after_exactly_patience_epochs() -> None:
     )
 
 
+def test_patience_grows_with_the_run_where_it_is_a_share_of_it() -> None:
+    grows = replace(PLAIN, patience_share=0.5)
+    late: list[Metric] = [0.01 * epoch for epoch in range(1, 13)]
+    states, events = run(grows, late)
+    assert states[-1].cooldown is not None
+    assert states[-1].cooldown.start == 240, "best at epoch 12, which is half of 24"
+    assert "has not risen by 0.001 for 12 epochs (best 0.1200 at 12)" in events[1].reason
+    early, _ = run(grows, late[:3])
+    assert early[-1].cooldown is not None
+    assert early[-1].cooldown.start == 80, "five epochs are longer than half of the first eight"
+    never, _ = run(replace(grows, patience=None), late)
+    assert never[-1].step == grows.total_steps, "without a patience there is no share of it, either"
+
+
 def test_an_improvement_resets_the_patience() -> None:
     flat_then_better = [0.5] * 5 + [0.6] * 5 + [0.7]
     states, _ = run(PLAIN, flat_then_better)
@@ -181,6 +196,15 @@ def test_a_falling_metric_is_watched_the_other_way_round() -> None:
     assert states[-1].best_epoch == 3
 
 
+def test_a_run_that_ends_amid_an_epoch_is_over_when_the_epoch_is_closed() -> None:
+    ended, _ = begin_cooldown(replace(PLAIN, cooldown=0.0), ControllerState("stable", epoch=4, step=41), "enough")
+    assert ended.phase == "done"
+    assert not is_over(PLAIN, ended)
+    assert is_over(PLAIN, replace(ended, epoch=5))
+    assert is_over(PLAIN, replace(ended, step=40))
+    assert not is_over(PLAIN, replace(ended, phase="stable", epoch=5))
+
+
 def test_state_survives_json() -> None:
     states, _ = run(PLAIN, [0.5])
     assert ControllerState.from_dict(states[-1].to_dict()) == states[-1]
@@ -198,6 +222,7 @@ def simulations(draw: st.DrawFn) -> Simulation:
         steps_per_epoch=draw(st.integers(1, 12)),
         cooldown=draw(st.floats(0, 1.5)),
         patience=draw(st.one_of(st.none(), st.integers(1, 10))),
+        patience_share=draw(st.sampled_from([0.0, 0.25, 0.6])),
         smoothing=draw(st.sampled_from([0.0, 0.5, 0.9])),
         larger_is_better=draw(st.booleans()),
         validate_every=draw(st.one_of(st.none(), st.integers(1, 40))),
@@ -241,10 +266,10 @@ def test_a_state_resumed_at_any_step_decides_the_same(simulation: Simulation, cu
     assert resumed.states == states[cut + 1 :]
 
 
-@given(st.lists(metric_values, min_size=1, max_size=60), st.integers(1, 5))
-def test_patience_is_reset_by_every_improvement(metrics: list[Metric], patience: int) -> None:
-    """The cooldown of a plateau begins exactly ``patience`` epochs after the last improvement, never earlier."""
-    control = replace(PLAIN, patience=patience, epochs=200)
+@given(st.lists(metric_values, min_size=1, max_size=60), st.integers(1, 5), st.floats(0, 0.5))
+def test_patience_is_reset_by_every_improvement(metrics: list[Metric], patience: int, share: float) -> None:
+    """The cooldown of a plateau begins exactly ``patience`` epochs (or the share) after the last improvement, never earlier."""
+    control = replace(PLAIN, patience=patience, patience_share=share, epochs=200)
     states, events = run(control, metrics)
     if "has not risen" not in events[-2].reason:
         return
@@ -257,4 +282,9 @@ def test_patience_is_reset_by_every_improvement(metrics: list[Metric], patience:
         best = value if value > best + control.min_delta else best
     assert states[cooldown.start - 1].best == best
     before = states[cooldown.start - 1]
-    assert before.observed_epoch - before.best_epoch >= patience
+    assert before.observed_epoch - before.best_epoch >= max(patience, share * before.observed_epoch)
+    assert not any(
+        state.observed_epoch - state.best_epoch >= max(patience, share * state.observed_epoch)
+        for state in states[: cooldown.start - 10]
+        if state.best is not None
+    ), "nor later"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from goodfit.errors import HookError, ResourceError, RunError
@@ -166,6 +166,7 @@ class Drawing(toy.ToyTask):  # type: ignore[misc,name-defined]
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example(kills=[("after_validation", 21)], period=None, often=False, cooldown=0.0)  # the end amid an epoch
 @given(
     kills=st.lists(st.tuples(st.sampled_from(MOMENTS), st.integers(0, 25)), min_size=1, max_size=4),
     period=st.sampled_from([None, 2, 5, 7]),

@@ -16,6 +16,7 @@ from goodfit.commands.trained import identity_of, remember, trained_instance_pla
 from goodfit.data.splits import Split
 from goodfit.errors import RunError, SettingsError
 from goodfit.files import read_json, write_json, write_text
+from goodfit.planning.patience import patience_fields
 from goodfit.planning.plan import Plan
 from goodfit.settings import explicit_settings
 from goodfit.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
@@ -142,8 +143,10 @@ def _longer(source: RunFolder, state: Checkpoint, wishes: dict[str, object]) -> 
     budget |= {"epochs": asked, "time": wishes.get("budget.time"), "expected_steps": None}
     budget["reasons"] |= dict.fromkeys(("epochs", "time"), BY_EXTENSION)
     if "training.patience" in wishes:
-        training["patience"] = wishes["training.patience"] or None
-        training["reasons"]["patience"] = BY_EXTENSION
+        given = wishes["training.patience"]
+        assert isinstance(given, int)
+        training |= patience_fields(given)
+        training["reasons"] |= dict.fromkeys(("patience", "patience_share"), BY_EXTENSION)
     return type(plan).model_validate({**plan.model_dump(), "budget": budget, "training": training})
 
 

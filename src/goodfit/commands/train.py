@@ -138,6 +138,7 @@ def controller_settings(prepared: Trainable) -> ControllerSettings:
         larger_is_better=larger_is_better(plan.training.monitor),
         smoothing=plan.training.smoothing,
         validate_every=steps_of(plan.training.validate_every, plan.budget.steps_per_epoch),
+        patience_share=plan.training.patience_share,
     )
 
 

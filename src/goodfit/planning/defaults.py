@@ -13,6 +13,7 @@ _SHARED = {
     "warmup": "a fiftieth of the expected steps, 1000 at most",
     "cooldown_shape": "falls linearly to zero",
     "patience": "epochs without improvement before the cooldown begins",
+    "patience_share": "or so large a part of the run: the longer it is, the slower it gains (benchmarks/stopping.py)",
     "min_delta": "a smaller rise of the smoothed metric within the patience is left to the cooldown (benchmarks/stopping.py)",
     "smoothing": "7 parts of the past, 3 of the newest value: one lucky validation is no improvement",
     "validate_every": "once an epoch",

@@ -197,6 +197,8 @@ class Training(Section):
     cooldown_shape: Literal["linear", "1-sqrt"] = "linear"
     patience: PositiveInt | None = 30
     """Epochs without improvement before the cooldown; null switches it off."""
+    patience_share: Share = 0.25
+    """The same as a share of the epochs so far: the longer wait of the two counts."""
     min_delta: NonNegativeFloat = 3e-3
     smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.7
     """Weight of the past in the running mean of the watched metric that patience looks at."""

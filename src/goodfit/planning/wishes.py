@@ -10,6 +10,7 @@ from goodfit.errors import PlanError
 from goodfit.planning.defaults import default_budget, default_training
 from goodfit.planning.feature_map_budget import Basis
 from goodfit.planning.override import override_configuration
+from goodfit.planning.patience import patience_fields
 from goodfit.planning.plan import plan_error
 
 if TYPE_CHECKING:
@@ -64,7 +65,9 @@ def _overridden(section: PlanSection, wishes: wishes_of.Section) -> PlanSection:
     """Replace the fields that were wished for and say so; the result is validated again."""
     given = wishes.model_dump(exclude_unset=True, include=set(type(section).model_fields))
     values = {name: value for name, value in given.items() if value is not None}
-    if values.get("patience") == 0:
-        values["patience"] = None
+    if "patience" in values:
+        values = patience_fields(values["patience"]) | {
+            name: value for name, value in values.items() if name != "patience"
+        }
     reasons = {**section.reasons, **dict.fromkeys(values, ASKED)}
     return type(section).model_validate({**section.model_dump(), **values, "reasons": reasons})

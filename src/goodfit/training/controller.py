@@ -35,6 +35,7 @@ class ControllerSettings:
         larger_is_better: whether the watched metric rises as the fit gets better.
         smoothing: weight of the past in the running mean that the patience looks at, in [0, 1).
         validate_every: steps from one validation to the next; the last step of a run is validated, too.
+        patience_share: epochs without improvement as a share of the epochs so far: the longer wait of the two counts.
     """
 
     epochs: int
@@ -47,6 +48,7 @@ class ControllerSettings:
     larger_is_better: bool
     smoothing: float = 0.5
     validate_every: int | None = None
+    patience_share: float = 0.0
 
     @property
     def total_steps(self) -> int:
@@ -126,6 +128,11 @@ def end_of(settings: ControllerSettings, state: ControllerState) -> int:
     return settings.total_steps if state.cooldown is None else state.cooldown.end
 
 
+def is_over(settings: ControllerSettings, state: ControllerState) -> bool:
+    """Whether nothing is left to do: a wish may end a run in the middle of an epoch, which has to be closed, too."""
+    return state.phase == "done" and state.epoch * settings.steps_per_epoch >= state.step
+
+
 def end_of_epoch(settings: ControllerSettings, state: ControllerState) -> int:
     """Step at which the epoch that is running ends: the last of a run may be shorter."""
     return min((state.epoch + 1) * settings.steps_per_epoch, end_of(settings, state))
@@ -178,7 +185,7 @@ def _reason_to_cool(
     if settings.patience is not None and state.best is not None:
         # Epochs without a value say nothing, so they do not count as epochs without improvement at the end.
         waited = state.observed_epoch - state.best_epoch
-        if waited >= settings.patience:
+        if waited >= max(settings.patience, settings.patience_share * state.observed_epoch):
             verb = "risen" if settings.larger_is_better else "fallen"
             return (
                 f"{settings.monitor} {state.smoothed:.4f} has not {verb} by {settings.min_delta:g} for {waited} "

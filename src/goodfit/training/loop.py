@@ -22,6 +22,7 @@ from goodfit.training.controller import (
     decide,
     end_of,
     end_of_epoch,
+    is_over,
     observe,
     validation_due,
 )
@@ -128,7 +129,7 @@ class Trainer(Generic[BatchT]):
             self._begin()
             self._call("before_train")
             try:
-                while self.progress.control.phase != "done":
+                while not is_over(self.control, self.progress.control):
                     try:
                         self._epoch()
                     except NotFiniteError as error:

@@ -24,6 +24,7 @@ from goodfit.interop.detectron2.config import translate_config
 from goodfit.planning.instances.fingerprint import InstanceFingerprint, measure_instances
 from goodfit.planning.instances.plan import InstancePlan, load_instance_plan, save_instance_plan
 from goodfit.planning.instances.planner import make_instance_plan
+from goodfit.planning.patience import patience_fields
 from goodfit.planning.watched import instance_metrics, refuse_unknown_monitor
 from goodfit.settings import Settings, build_settings
 from goodfit.tasks.instances.losses import loss_parts
@@ -285,8 +286,9 @@ def new_plan(
         PlanError: a wish cannot be.
     """
     wishes = {name: value for name, value in explicit.items() if not name.startswith(NO_WISHES)}
-    if wishes.get("training.patience") == 0:
-        wishes["training.patience"] = None
+    if "training.patience" in wishes:
+        given = patience_fields(wishes.pop("training.patience"))
+        wishes = {f"training.{name}": value for name, value in given.items()} | wishes
     device = choose_device(settings.machine.device)
     plan = make_instance_plan(
         dataset,

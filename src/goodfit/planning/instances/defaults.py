@@ -42,6 +42,8 @@ def default_instance_training(
             "(benchmarks/stopping.py)",
             "cooldown_shape": "falls linearly to zero",
             "patience": "epochs without improvement before the cooldown begins",
+            "patience_share": "or so long a part of the run, if that is more: the longer a run, the slower it gains "
+            "(benchmarks/stopping.py)",
             "momentum": "of SGD; Detectron2's and torchvision's",
             "smoothing": "7 parts of the past, 3 of the newest value: one lucky validation is no improvement",
             "validate_every": "once an epoch",
