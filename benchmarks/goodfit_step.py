@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING
 import torch
 
 from goodfit.cli.screen import Screen
+from goodfit.commands.fitting import controller_settings, default_workers
 from goodfit.commands.plan import aim, prepare
 from goodfit.commands.preprocess import fill_store
-from goodfit.commands.train import controller_settings, default_workers
 from goodfit.observer import Observer
 from goodfit.tasks.segmentation.task import SegmentationTask
 from goodfit.training.device import choose_device

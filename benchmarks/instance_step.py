@@ -29,9 +29,9 @@ class EnoughSteps(Exception):  # noqa: N818 (it is no error)
 def time_goodfit(options: argparse.Namespace) -> list[float]:
     """Seconds of steps of the real loop."""
     from goodfit.commands.extensions import find_extensions
+    from goodfit.commands.fitting import controller_settings
     from goodfit.commands.instances.prepare import aim_at_instances, prepare_instances
     from goodfit.commands.instances.train import fill_store, make_task
-    from goodfit.commands.train import controller_settings
     from goodfit.observer import Observer
     from goodfit.training.loop import Trainer
 

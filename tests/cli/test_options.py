@@ -75,7 +75,7 @@ def test_every_option_has_its_sentence(name: str) -> None:
     [
         ("Epochs", f"(default {Budget().epochs})"),
         ("StepsPerEpoch", f"(default {Budget().steps_per_epoch})"),
-        ("Patience", f"(default {Training().patience})"),
+        ("Patience", f"(default {Training().patience}, or a quarter of the run)"),
         ("MinDelta", f"(default {Training().min_delta})"),
         ("CooldownOption", f"(default {Training().cooldown})"),
         ("Monitor", f"{Training().monitor.removeprefix('val_')} (default)"),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from goodfit.commands.plan import aim, plan, prepare, refuse_broken, sentence
+from goodfit.commands.plan import aim, plan, prepare, refuse_broken
 from goodfit.data.checks import CheckResult
 from goodfit.data.dataset import open_dataset
 from goodfit.data.problems import Problem
@@ -221,8 +221,3 @@ def test_a_plan_of_another_dataset_is_refused(root: Path, tmp_path: Path, measur
     foreign = made.model_copy(update={"data": made.data.model_copy(update={"key": "other"})})
     with pytest.raises(PlanError, match="dataset has changed"):
         plan(root, run=tmp_path / "run", plan=foreign)
-
-
-@pytest.mark.parametrize(("case", "file", "beginning"), [("a", "b.nii", "a: "), ("", "b.nii", "b.nii: "), ("", "", "")])
-def test_a_problem_is_a_sentence_with_its_place_if_it_has_one(case: str, file: str, beginning: str) -> None:
-    assert sentence(Problem("warning", case, file, "Too few.", "Add more.")) == f"{beginning}Too few. Add more."

@@ -22,3 +22,8 @@ def test_a_problem_is_not_changed_later() -> None:
 
 def test_its_fields_are_the_columns_of_the_table() -> None:
     assert [field.name for field in fields(Problem)] == ["severity", "case", "file", "what", "remedy"]
+
+
+@pytest.mark.parametrize(("case", "file", "beginning"), [("a", "b.nii", "a: "), ("", "b.nii", "b.nii: "), ("", "", "")])
+def test_a_problem_is_a_sentence_with_its_place_if_it_has_one(case: str, file: str, beginning: str) -> None:
+    assert Problem("warning", case, file, "Too few.", "Add more.").sentence == f"{beginning}Too few. Add more."

@@ -14,7 +14,7 @@ import goodfit
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from goodfit.commands.train import TrainResult
+    from goodfit.commands.fitting import TrainResult
 
 QUICK = {
     "budget.epochs": 3,

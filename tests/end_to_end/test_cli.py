@@ -12,7 +12,7 @@ import pytest
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from goodfit.commands.train import TrainResult
+    from goodfit.commands.fitting import TrainResult
 
 
 def goodfit(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:

@@ -22,7 +22,7 @@ from goodfit.training.metrics_log import read_rows
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from goodfit.commands.train import TrainResult
+    from goodfit.commands.fitting import TrainResult
     from goodfit.training.loop import Report
 
 QUICK = {

@@ -108,7 +108,11 @@ CooldownOption = Annotated[
     float | None, typer.Option("--cooldown", help="Steps of the cooldown as a share of those before it (default 0.6).")
 ]
 Patience = Annotated[
-    str | None, typer.Option("--patience", help="Epochs without improvement before the cooldown (default 30), or off.")
+    str | None,
+    typer.Option(
+        "--patience",
+        help="Epochs without improvement before the cooldown (default 30, or a quarter of the run); or off.",
+    ),
 ]
 MinDelta = Annotated[float | None, typer.Option("--min-delta", help="Rise of the metric that counts (default 0.003).")]
 Monitor = Annotated[

@@ -11,7 +11,7 @@ from goodfit.cli import options as o
 from goodfit.cli.shared import MACHINE, PLANNING, SPLIT, TRAINING, with_settings
 
 if TYPE_CHECKING:
-    from goodfit.commands.train import TrainResult
+    from goodfit.commands.fitting import TrainResult
 
 Run = Annotated[Path, typer.Argument(help="Run folder of a training.", show_default=False)]
 

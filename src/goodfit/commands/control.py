@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock, Timeout
 
 from goodfit.commands.places import lasting
-from goodfit.commands.train import TrainResult, train
+from goodfit.commands.train import train
 from goodfit.errors import RunError
 from goodfit.training.requests import ask_to_stop
 from goodfit.training.run_folder import RunFolder
@@ -16,6 +16,7 @@ from goodfit.training.run_folder import RunFolder
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from goodfit.commands.fitting import TrainResult
     from goodfit.observer import Observer
     from goodfit.training.hooks import Hook
     from goodfit.training.recipe import Recipe

@@ -5,13 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from goodfit.commands.train import TrainResult, train
+from goodfit.commands.train import train
 from goodfit.errors import SettingsError
 from goodfit.observer import Observer
 from goodfit.phantoms import write_phantoms
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from goodfit.commands.fitting import TrainResult
 
 DEFAULT_TIME = {"segmentation": "2m30s", "instances": "3m30s"}
 ROOM_WISHES: dict[str, object] = {"model.weights": "none", "plan.batch_size": 2, "training.learning_rate": 1e-3}

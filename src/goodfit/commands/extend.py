@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from goodfit.commands.cascade import share_previous_stage
 from goodfit.commands.places import lasting
 from goodfit.commands.plan import measured_parts
-from goodfit.commands.train import TrainResult, train
+from goodfit.commands.train import train
 from goodfit.commands.trained import identity_of, remember, trained_instance_plan, trained_plan
 from goodfit.data.splits import Split
 from goodfit.errors import RunError, SettingsError
@@ -27,6 +27,7 @@ from goodfit.training.run_folder import RunFolder, locked
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from goodfit.commands.fitting import TrainResult
     from goodfit.observer import Observer
     from goodfit.planning.instances.plan import InstancePlan
     from goodfit.training.hooks import Hook

@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
     from goodfit.commands.instances.prepare import PreparedInstances
     from goodfit.data.checks import CheckResult
-    from goodfit.data.problems import Problem
     from goodfit.planning.fingerprint import Fingerprint
 
 logger = logging.getLogger(__name__)
@@ -107,7 +106,7 @@ def refuse_broken(dataset: Dataset, result: CheckResult) -> None:
     errors = [problem for problem in result.problems if problem.severity == "error"]
     if not errors:
         return
-    first = "\n".join(f"  {sentence(error)}" for error in errors[:5])
+    first = "\n".join(f"  {error.sentence}" for error in errors[:5])
     more = f"\n  ... and {len(errors) - 5} more" if len(errors) > 5 else ""
     raise DatasetError(
         f"{dataset.root}: {counted(len(errors), 'problem')} to be mended first (`goodfit check {dataset.root}` lists all):\n"
@@ -161,7 +160,7 @@ def prepare(target: Target, observer: Observer, *, measure: bool, started: float
     refuse_broken(dataset, result)
     split = target.split or _new_split(dataset, settings, result)
     for problem in result.problems:
-        observer.note(sentence(problem))
+        observer.note(problem.sentence)
     for warning in split.warnings:
         observer.note(warning)
     if settings.data.fold is not None or dataset.layout == "preprocessed":
@@ -205,12 +204,6 @@ def _require_known_monitor(plan: Plan, settings: Settings) -> None:
     """Refuse to watch a column that nothing fills; hooks, and recipes that bring some, may fill any."""
     if not settings.training.hooks and not settings.training.recipe:
         refuse_unknown_monitor(plan.training.monitor, segmentation_metrics(plan.data.labels))
-
-
-def sentence(problem: Problem) -> str:
-    """Write a problem of the check as one line; what concerns the whole dataset is said without a place."""
-    place = problem.case or problem.file
-    return f"{f'{place}: ' if place else ''}{problem.what.rstrip('.')}. {problem.remedy}"
 
 
 def _new_split(dataset: Dataset, settings: Settings, result: CheckResult) -> Split:

@@ -25,3 +25,9 @@ class Problem:
     file: str
     what: str
     remedy: str
+
+    @property
+    def sentence(self) -> str:
+        """The problem as one line; what concerns the whole dataset is said without a place."""
+        place = self.case or self.file
+        return f"{f'{place}: ' if place else ''}{self.what.rstrip('.')}. {self.remedy}"

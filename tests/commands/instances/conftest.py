@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from goodfit.commands.train import TrainResult
+    from goodfit.commands.fitting import TrainResult
 
 QUICK: dict[str, Any] = {
     "model.weights": "none",

@@ -21,7 +21,7 @@ from goodfit.training.run_folder import RunFolder
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from goodfit.commands.train import TrainResult
+    from goodfit.commands.fitting import TrainResult
 
 CPU = torch.device("cpu")
 

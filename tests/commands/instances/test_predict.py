@@ -21,7 +21,7 @@ from goodfit.tasks.instances.scores import load_instance_scores
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from goodfit.commands.train import TrainResult
+    from goodfit.commands.fitting import TrainResult
 
 
 @pytest.fixture

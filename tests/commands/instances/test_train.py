@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from goodfit.commands.train import TrainResult
+    from goodfit.commands.fitting import TrainResult
     from goodfit.planning.instances.plan import InstanceAugmentation, InstancePlan
     from goodfit.planning.plan import Plan
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from goodfit.commands.train import default_workers
+from goodfit.commands.fitting import default_workers
 from goodfit.planning.instances.sampling import frame_weights
 from goodfit.preprocessing.frames import FrameStore
 from goodfit.preprocessing.frames_fill import fill_frames

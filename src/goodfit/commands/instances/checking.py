@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from goodfit.commands.plan import sentence
 from goodfit.data.instances.checks import InstanceCheck, check_key, check_opened
 from goodfit.data.instances.leakage import near_duplicates
 from goodfit.data.wording import counted
@@ -43,7 +42,7 @@ def checked(dataset: InstanceDataset, cache: Path, observer: Observer, *, fresh:
         if result.ok:
             write_json(file, result.to_dict())
     if result.errors:
-        first = "\n".join(f"  {sentence(error)}" for error in result.errors[:_MOST_ERRORS])
+        first = "\n".join(f"  {error.sentence}" for error in result.errors[:_MOST_ERRORS])
         left = len(result.errors) - _MOST_ERRORS
         more = f"\n  ... and {left} more" if left > 0 else ""
         raise DatasetError(

@@ -13,7 +13,6 @@ from goodfit.commands.instances.edits import measured_parts
 from goodfit.commands.instances.measure import measure_instance_plan
 from goodfit.commands.instances.predict import OPTIMISTIC
 from goodfit.commands.instances.prepare import PreparedInstances, ignored_settings, new_plan, with_config
-from goodfit.commands.plan import sentence
 from goodfit.data.folds import FOLDS, all_split, find_splits, load_folds, make_folds
 from goodfit.data.instances.dataset import content_key, open_instances
 from goodfit.data.splits import SET_NAMES
@@ -87,7 +86,7 @@ class InstanceFolds:
         """Check and measure the dataset, or recall what was found."""
         dataset: InstanceDataset = subject.dataset
         result = checked(dataset, subject.cache, observer, fresh=fresh)
-        for line in [*ignored_settings(subject.explicit), *map(sentence, result.problems)]:
+        for line in [*ignored_settings(subject.explicit), *(problem.sentence for problem in result.problems)]:
             observer.note(line)
         presence = {frame.name: Counter(one.category for one in frame.instances) for frame in dataset.frames}
         fingerprint = measure_instances(dataset, result.hashes, key=content_key(dataset))

@@ -13,7 +13,6 @@ from goodfit.commands.instances.checking import checked, leaks
 from goodfit.commands.instances.edits import measured_parts, refuse_other_data, remarks_on_edits, values_of
 from goodfit.commands.instances.measure import measure_instance_plan
 from goodfit.commands.places import CHANGEABLE, cache_folder, choose_run, set_aside
-from goodfit.commands.plan import sentence
 from goodfit.commands.trained import edits_since, refuse_edits
 from goodfit.data.instances.dataset import InstanceDataset, content_key, open_instances
 from goodfit.data.instances.splits import load_instance_split, make_instance_split
@@ -201,7 +200,7 @@ def _begin(
 ) -> PreparedInstances:
     """Split, plan, and write both down."""
     dataset, run, settings = target.dataset, target.run, target.settings
-    for line in [*target.notes, *ignored_settings(target.explicit), *map(sentence, result.problems)]:
+    for line in [*target.notes, *ignored_settings(target.explicit), *(problem.sentence for problem in result.problems)]:
         observer.note(line)
     split = target.split or new_split(dataset, settings, result)
     for line in [*split.warnings, *leaks(result, split)]:

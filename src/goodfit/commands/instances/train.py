@@ -6,13 +6,13 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from goodfit.commands.extensions import Extensions, find_extensions
+from goodfit.commands.fitting import Clock, TrainResult, fit_task
 from goodfit.commands.initialise import require_source
 from goodfit.commands.instances.building import fill_store, make_task
 from goodfit.commands.instances.detector import finish_training
 from goodfit.commands.instances.predict import predict_test_frames
 from goodfit.commands.instances.prepare import PreparedInstances, aim_at_instances, prepare_instances, with_measurement
 from goodfit.commands.report import report
-from goodfit.commands.train import Clock, TrainResult, fit_task
 from goodfit.observer import Observer
 from goodfit.tasks.instances.finishing import effort
 from goodfit.tasks.instances.scores import load_instance_scores
