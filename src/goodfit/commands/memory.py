@@ -61,10 +61,14 @@ class Machine:
         return cls(device, given or available, given is not None, available, beside)
 
 
+def bytes_of_cases(plan: Plan, cases: int) -> int:
+    """Bytes of so many cases, decompressed: float32 for each channel, int16 for the label, of the median's size."""
+    return round(cases * math.prod(plan.chosen.median_shape) * (4 * len(plan.data.channels) + 2))
+
+
 def loader_bytes(plan: Plan, cases: int) -> int:
-    """Bytes of the cases that the loader keeps decompressed: float32 for each channel, int16 for the label."""
-    voxels = math.prod(plan.chosen.median_shape)
-    return round(min(KEEP_BYTES, cases * voxels * (4 * len(plan.data.channels) + 2)))
+    """Bytes of the cases that the loader keeps decompressed."""
+    return min(KEEP_BYTES, bytes_of_cases(plan, cases))
 
 
 def with_memory(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from goodfit.commands.extensions import Extensions, find_extensions, with_extensions
 from goodfit.commands.fitting import Clock, TrainResult, default_workers, fit_task
 from goodfit.commands.initialise import require_source
+from goodfit.commands.machine_words import describe_cases, describe_loading
 from goodfit.commands.plan import Prepared, aim, prepare
 from goodfit.commands.predict import predict_test_cases
 from goodfit.commands.preprocess import fill_store
@@ -142,6 +143,8 @@ def _fit(prepared: Prepared, store: PatchSource, clock: Clock, extensions: Exten
     device = choose_device(machine.device)
     for line in describe_budget(plan, len(split.train)):
         observer.note(line)
+    observer.note(describe_loading(device, machine.workers))
+    observer.note(describe_cases(plan, len(split.train)))
     workers = default_workers(device) if machine.workers is None else machine.workers
     task = SegmentationTask(plan, store, split.train, split.validation, device, workers, extensions.recipe)
     wishes, dims = prepared.settings.prediction, plan.chosen.dims

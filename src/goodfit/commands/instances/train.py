@@ -12,11 +12,13 @@ from goodfit.commands.instances.building import fill_store, make_task
 from goodfit.commands.instances.detector import finish_training
 from goodfit.commands.instances.predict import predict_test_frames
 from goodfit.commands.instances.prepare import PreparedInstances, aim_at_instances, prepare_instances, with_measurement
+from goodfit.commands.machine_words import describe_loading
 from goodfit.commands.report import report
 from goodfit.observer import Observer
 from goodfit.tasks.instances.finishing import effort
 from goodfit.tasks.instances.scores import load_instance_scores
 from goodfit.tasks.instances.weights import find_weights
+from goodfit.training.device import choose_device
 from goodfit.training.recipe import Recipe
 from goodfit.training.run_folder import locked
 
@@ -102,6 +104,8 @@ def _fit(
     split = prepared.split
     for line in describe(prepared):
         observer.note(line)
+    machine = prepared.settings.machine
+    observer.note(describe_loading(choose_device(machine.device), machine.workers))
     source = prepared.settings.training.initialise_from
     if source is not None and prepared.plan.model.weights != "none":
         observer.note(
