@@ -10,7 +10,7 @@ import torch
 from goodfit.commands.fitting import default_workers
 from goodfit.commands.machine_words import describe_cases, describe_loading
 from goodfit.commands.memory import bytes_of_cases
-from goodfit.tasks.segmentation.sampling import KEEP_BYTES
+from goodfit.tasks.segmentation.sampling import room_for_cases
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,10 +45,10 @@ def test_a_gpu_has_loaders(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_cases_stay_in_memory_where_there_is_room(prepare_run: Callable[..., Prepared]) -> None:
-    plan = prepare_run().plan
+    plan = prepare_run().plan.model_copy(update={"memory": 2**34})
     one = bytes_of_cases(plan, 1)
-    room = KEEP_BYTES // one
+    room = room_for_cases(plan.memory) // one
     assert describe_cases(plan, room).startswith(f"cases: all {room} stay in memory")
     said = describe_cases(plan, room + 1)
-    assert said.startswith("cases: 512 MiB of about ")
+    assert said.startswith("cases: 1.00 GiB of about 1.00 GiB stay")
     assert "only the patches that are asked for are read" in said

@@ -21,7 +21,7 @@ from goodfit.commands.memory import (
 from goodfit.errors import PlanError
 from goodfit.planning.memory import Allowances, MemoryModel, MemoryPrediction
 from goodfit.settings import build_settings
-from goodfit.tasks.segmentation.sampling import KEEP_BYTES
+from goodfit.tasks.segmentation.sampling import room_for_cases
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -91,7 +91,7 @@ def test_the_limit_is_what_is_free_unless_it_is_given(monkeypatch: pytest.Monkey
 def test_the_loader_keeps_images_and_labels_up_to_a_bound(planned: Callable[..., Plan]) -> None:
     plan = planned()
     assert loader_bytes(plan, 3) == 3 * 10 * 14 * 12 * (4 + 2)
-    assert loader_bytes(plan, 10**9) == KEEP_BYTES
+    assert loader_bytes(plan, 10**9) == room_for_cases(plan.memory)
 
 
 def test_the_plan_gets_both_numbers_with_reasons(

@@ -10,7 +10,7 @@ from goodfit.commands.fitting import default_workers
 from goodfit.commands.memory import bytes_of_cases
 from goodfit.data.wording import counted
 from goodfit.planning.arithmetic import describe_bytes
-from goodfit.tasks.segmentation.sampling import KEEP_BYTES
+from goodfit.tasks.segmentation.sampling import room_for_cases
 
 if TYPE_CHECKING:
     from goodfit.planning.plan import Plan
@@ -43,9 +43,10 @@ def describe_cases(plan: Plan, cases: int) -> str:
         cases: number of training cases.
     """
     size = bytes_of_cases(plan, cases)
-    if size <= KEEP_BYTES:
+    room = room_for_cases(plan.memory)
+    if size <= room:
         return f"cases: all {cases} stay in memory once they are decompressed (about {describe_bytes(size)})"
     return (
-        f"cases: {describe_bytes(KEEP_BYTES)} of about {describe_bytes(size)} stay in memory once they are decompressed, of "
-        "the others only the patches that are asked for are read"
+        f"cases: {describe_bytes(room)} of about {describe_bytes(size)} stay in memory once they are decompressed; of the "
+        "others only the patches that are asked for are read"
     )

@@ -12,7 +12,7 @@ from goodfit.planning.feature_map_budget import Basis, estimated_memory
 from goodfit.planning.machine_memory import allowances_on, available_memory
 from goodfit.planning.memory import predict_training_memory
 from goodfit.planning.memory_fit import Room, fit_to_memory
-from goodfit.tasks.segmentation.sampling import KEEP_BYTES
+from goodfit.tasks.segmentation.sampling import room_for_cases
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,7 +68,7 @@ def bytes_of_cases(plan: Plan, cases: int) -> int:
 
 def loader_bytes(plan: Plan, cases: int) -> int:
     """Bytes of the cases that the loader keeps decompressed."""
-    return min(KEEP_BYTES, bytes_of_cases(plan, cases))
+    return min(room_for_cases(plan.memory), bytes_of_cases(plan, cases))
 
 
 def with_memory(

@@ -21,7 +21,14 @@ from goodfit.preprocessing.locations import ANNOTATED
 from goodfit.tasks.segmentation.augmentation import apply, augmentation_settings
 from goodfit.tasks.segmentation.augmentation.draw import draw
 from goodfit.tasks.segmentation.positions import choose_start, copy_crop
-from goodfit.tasks.segmentation.sampling import Batch, PatchDataset, fixed_patches, patch_loader
+from goodfit.tasks.segmentation.sampling import (
+    KEEP_BYTES,
+    Batch,
+    PatchDataset,
+    fixed_patches,
+    patch_loader,
+    room_for_cases,
+)
 from goodfit.tasks.streams import Purpose, stream
 
 CASCADE = {"name": "3d_cascade_fullres", "previous_stage": "3d_lowres"}
@@ -342,3 +349,10 @@ def test_the_labels_of_a_previous_stage_are_cut_and_moved_with_the_image(store: 
 def test_no_cases(store: MemoryStore) -> None:
     with pytest.raises(ValueError, match="no case"):
         PatchDataset(store, [], configuration(), seed=0)
+
+
+@pytest.mark.parametrize(
+    ("memory", "room"), [(2**30, KEEP_BYTES), (2**33, KEEP_BYTES), (2**35, 2**31), (2**35 + 0.5, 2**31)]
+)
+def test_cases_may_take_a_sixteenth_of_the_memory_and_half_a_gibibyte_in_any_case(memory: float, room: int) -> None:
+    assert room_for_cases(memory) == room

@@ -33,7 +33,14 @@ if TYPE_CHECKING:
     from goodfit.tasks.segmentation.case_cache import PatchSource, StoredPatches
 
 KEEP_BYTES = 512 * 2**20
-"""Memory for whole decompressed cases, divided among the workers."""
+"""Least memory for whole decompressed cases, divided among the workers."""
+KEEP_SHARE = 1 / 16
+"""Of the memory that a training may use, where that is more."""
+
+
+def room_for_cases(memory: float) -> int:
+    """Bytes that decompressed cases may take, of the bytes that a training may use."""
+    return max(KEEP_BYTES, round(KEEP_SHARE * memory))
 
 
 @dataclass(frozen=True)

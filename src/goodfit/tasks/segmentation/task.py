@@ -15,7 +15,7 @@ from goodfit.tasks.segmentation.inference import predict_preprocessed
 from goodfit.tasks.segmentation.loss import SegmentationLoss
 from goodfit.tasks.segmentation.metrics import dice_counts, dice_of_counts
 from goodfit.tasks.segmentation.network import build_network, deep_supervision_strides
-from goodfit.tasks.segmentation.sampling import PatchDataset, fixed_patches, patch_loader
+from goodfit.tasks.segmentation.sampling import PatchDataset, fixed_patches, patch_loader, room_for_cases
 from goodfit.training.recipe import Recipe
 from goodfit.training.task import TOTAL, Losses, ValidationResult
 
@@ -103,6 +103,7 @@ class SegmentationTask:
             ),
             oversample=training.oversample_foreground,
             annotated_only=self._labels.ignore is not None,
+            keep_bytes=room_for_cases(plan.memory),
         )
         self._previous = () if configuration.previous_stage is None else self._labels.foreground_values
         self._loader = patch_loader(self._patches, workers=workers, pin_memory=device.type == "cuda")
