@@ -26,7 +26,8 @@ def goodfit_side(options: argparse.Namespace, run: Path, more: list[str]) -> Out
     weights = ["--weights", str(options.weights) if options.weights else "none"]
     time = ["--time", f"{options.minutes:g}m"]
     seed = ["--seed", str(options.seed)]
-    measured = run_measured([GOODFIT, "train", options.dataset, "--run", run, *time, *weights, *seed, *more])
+    groups = ["--group-by", options.group_by] if options.group_by else []
+    measured = run_measured([GOODFIT, "train", options.dataset, "--run", run, *time, *weights, *seed, *groups, *more])
     with (run / "metrics.csv").open(newline="", encoding="utf-8") as file:
         steps = int(list(csv.DictReader(file))[-1]["step"])
     scores = json.loads((run / "scores.json").read_text(encoding="utf-8"))
@@ -66,10 +67,14 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--runs", type=Path, default=CACHE / "instances")
     parser.add_argument("--default-anchors", action="store_true", help="goodfit once more, with torchvision's anchors")
+    parser.add_argument(
+        "--group-by",
+        help="as of goodfit train; '(.+)' splits frame by frame, where groups are kinds of image, not videos",
+    )
     parser.add_argument("--no-recipe", action="store_true", help="leave torchvision's recipe out")
     options = parser.parse_args()
     name = f"{options.dataset.resolve().name}, {options.minutes:g} min, {'weights' if options.weights else 'scratch'}"
-    key = f"{name}, seed {options.seed}"
+    key = f"{name}, seed {options.seed}{', grouped anew' if options.group_by else ''}"
     folder = (options.runs / key.replace(", ", "-").replace(" ", "")).resolve()
     outcomes: dict[str, Outcome] = dict(read_result("instances").get("outcomes", {}))
     run = folder / "goodfit"
