@@ -70,6 +70,19 @@ def test_one_odd_video_does_not_make_everything_ordinary() -> None:
     assert odd.unusual(odd.distance(held_out[:10])).all()
 
 
+def test_a_few_frames_do_not_judge_the_many() -> None:
+    """Two of 112 frames are a kind of their own, as in a set of microscopy: what is far from these is not unusual."""
+    random = np.random.default_rng(3)
+    features = random.normal(size=(112, 20))
+    features[:2] = 3 + 1e-4 * features[:2]
+    videos = ["small"] * 2 + ["large"] * 110
+    other = random.normal(size=(30, 20))
+    model = NoveltyModel.fit(features, videos, other, ["other"] * 30)
+    assert model.threshold < 5
+    assert model.unusual(model.distance(other + 30)).all()
+    assert model.videos == 2, "the large one has no judge"
+
+
 def test_directions_that_hardly_vary_count_most() -> None:
     features = np.random.default_rng(0).normal(size=(500, 2)) * (10, 0.1)
     model = NoveltyModel.fit(features, videos_of(500))

@@ -36,6 +36,8 @@ LEAVES_NONE_OUT = 5
 """unless there are fewer than these."""
 FOLDS = 10
 """Parts of the training videos of which each is judged by the others, at most."""
+LEAST_JUDGES = 0.5
+"""Share of the training frames that may judge the rest: what a few frames are like says little, and all else is far."""
 LEAST_FRAMES = 4
 
 _KIND = "goodfit novelty 2"
@@ -71,9 +73,9 @@ class NoveltyModel:
         """Learn from frames.
 
         The threshold is what ordinary videos stay below when the others judge them: validation videos by the training
-        videos, training videos by those of the other folds. Each video's limit is the distance that ``QUANTILE`` of
-        its frames do not exceed; the threshold is the largest of these limits but one (but a hundredth of many), for one
-        odd video must not make everything ordinary.
+        videos, training videos by those of the other folds if these have half of all frames. Each video's limit is the
+        distance that ``QUANTILE`` of its frames do not exceed; the threshold is the largest of these limits but one (but
+        a hundredth of many), for one odd video must not make everything ordinary.
 
         Args:
             features: (N, D) of the training frames, N from 4, in the order of videos and time.
@@ -211,7 +213,7 @@ def digest(weights: Mapping[str, torch.Tensor]) -> str:
 
 
 def _limits_of_folds(features: npt.NDArray[np.floating], videos: npt.NDArray[np.str_]) -> dict[str, float]:
-    """Give each training video's limit by those of the other folds."""
+    """Give each training video's limit by those of the other folds, where these have enough frames."""
     names = sorted(set(videos.tolist()))
     if len(names) == 1:
         videos = np.array([f"{names[0]}, half {2 * place // len(videos)}" for place in range(len(videos))])
@@ -219,7 +221,7 @@ def _limits_of_folds(features: npt.NDArray[np.floating], videos: npt.NDArray[np.
     limits: dict[str, float] = {}
     for fold in np.array_split(np.array(names), min(FOLDS, len(names))):
         inside = np.isin(videos, fold)
-        if (~inside).sum() >= 2:
+        if (~inside).sum() >= LEAST_JUDGES * len(videos):
             limits |= _limits(_distances(features[inside], *_whitening(features[~inside])), videos[inside])
     return limits
 
