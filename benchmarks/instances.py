@@ -21,13 +21,19 @@ Outcome = dict[str, Any]
 RECIPE = "torchvision's recipe"
 
 
+def grouping(options: argparse.Namespace) -> list[str]:
+    """Give the option that says which frames belong together."""
+    return ["--group-by", options.group_by] if options.group_by else []
+
+
 def goodfit_side(options: argparse.Namespace, run: Path, more: list[str]) -> Outcome:
     """Train as a user would; give scores and costs."""
     weights = ["--weights", str(options.weights) if options.weights else "none"]
     time = ["--time", f"{options.minutes:g}m"]
     seed = ["--seed", str(options.seed)]
-    groups = ["--group-by", options.group_by] if options.group_by else []
-    measured = run_measured([GOODFIT, "train", options.dataset, "--run", run, *time, *weights, *seed, *groups, *more])
+    measured = run_measured(
+        [GOODFIT, "train", options.dataset, "--run", run, *time, *weights, *seed, *grouping(options), *more]
+    )
     with (run / "metrics.csv").open(newline="", encoding="utf-8") as file:
         steps = int(list(csv.DictReader(file))[-1]["step"])
     scores = json.loads((run / "scores.json").read_text(encoding="utf-8"))
@@ -45,7 +51,16 @@ def recipe_side(options: argparse.Namespace, run: Path) -> Outcome:
     """Train torchvision's recipe on the split of a run of goodfit."""
     out = run.parent / "recipe.json"
     weights = ["--weights", options.weights] if options.weights else []
-    command = ["--minutes", str(options.minutes), "--seed", str(options.seed), *weights, "--out", out]
+    command = [
+        "--minutes",
+        str(options.minutes),
+        "--seed",
+        str(options.seed),
+        *weights,
+        *grouping(options),
+        "--out",
+        out,
+    ]
     run_measured([GOODFIT.with_name("python"), HERE / "torchvision_recipe.py", options.dataset, run, *command])
     return dict(json.loads(out.read_text(encoding="utf-8")))
 

@@ -1,4 +1,6 @@
-"""Does early stopping work on frames that overfit? A few frames of one video train, other videos validate and test.
+"""Does early stopping work on frames that overfit? A few frames of one video train, the others validate and test.
+
+The frames that validate and test are later stretches of the same video, or other videos (--other-videos).
 
 After every validation a hook scores the averaged weights on the test frames as well, which a training never does. The
 table shows when and why the run ended, its verdict, and the test AP of the checkpoint it kept beside the best one that
@@ -87,19 +89,28 @@ class TestScores(goodfit.Hook):
         context.record("test_ap", score.ap)
 
 
-def few_frames(dataset: InstanceDataset, count: int) -> Split:
-    """Train on a few frames of the longest video; the other videos validate and test in turn."""
+def few_frames(dataset: InstanceDataset, count: int, *, other_videos: bool) -> Split:
+    """Train on a few frames of the longest video."""
     groups = dataset.groups()
     longest = max(groups, key=lambda name: len(groups[name]))
     seen = [frame for frame in groups.pop(longest) if frame.instances]
-    train = [frame.name for frame in seen[:: max(1, len(seen) // count)][:count]]
-    sets: tuple[list[str], list[str]] = ([], [])
-    for number, frames in enumerate(groups.values()):
-        sets[number % 2].extend(frame.name for frame in frames)
-    validation, test = (sorted(part[:: max(1, len(part) // MOST_SCORED)][:MOST_SCORED]) for part in sets)
+    names = [frame.name for frame in seen]
+    if other_videos:
+        source = f"{count} frames of {longest} train, the other videos validate and test in turn"
+        train = evenly(names, count)
+        sets: tuple[list[str], list[str]] = ([], [])
+        for number, frames in enumerate(groups.values()):
+            sets[number % 2].extend(frame.name for frame in frames)
+    else:
+        source = f"{count} frames of the first third of {longest} train, the second validates, the last tests"
+        third = len(names) // 3
+        train = evenly(names[:third], count)
+        # A frame beside another stretch resembles its neighbour there.
+        sets = (names[third + 1 : 2 * third], names[2 * third + 1 :])
+    validation, test = (sorted(evenly(part, MOST_SCORED)) for part in sets)
     return Split(
         seed=0,
-        source=f"{count} frames of {longest} train, the other videos validate and test in turn",
+        source=source,
         train=sorted(train),
         validation=validation,
         test=test,
@@ -107,10 +118,15 @@ def few_frames(dataset: InstanceDataset, count: int) -> Split:
     )
 
 
+def evenly(names: Sequence[str], count: int) -> list[str]:
+    """Choose some names, evenly spread."""
+    return list(names[:: max(1, len(names) // count)][:count])
+
+
 def measure(data: Path, folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     """Train once and describe the run."""
     dataset = open_instances(data)
-    split = few_frames(dataset, arguments.frames)
+    split = few_frames(dataset, arguments.frames, other_videos=arguments.other_videos)
     scores = TestScores([dataset.frame(name) for name in split.test])
     settings = {
         "model.weights": str(arguments.weights),
@@ -158,6 +174,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="COCO dataset with videos; default: generated rooms")
     parser.add_argument("--weights", default="none", help='"none", "imagenet", or a file of MobileNetV2')
     parser.add_argument("--frames", type=int, default=6, help="that train")
+    parser.add_argument("--other-videos", action="store_true", help="validate and test on them")
     parser.add_argument("--image-size", type=int, default=128, help="shorter side")
     parser.add_argument("--epochs", type=int, default=120, help="at most")
     parser.add_argument("--steps", type=int, default=10, help="of an epoch")

@@ -159,11 +159,12 @@ def main() -> None:
     parser.add_argument("--weights", type=Path)
     parser.add_argument("--batch-size", type=int, default=BATCH)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--group-by", help="the pattern that the run was planned with")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     torch.manual_seed(options.seed)
     run = RunFolder(options.run)
-    dataset, plan = open_instances(options.dataset), load_instance_plan(run.plan)
+    dataset, plan = open_instances(options.dataset, group_by=options.group_by), load_instance_plan(run.plan)
     split = load_instance_split(run.splits, dataset)
     model = plan.model
     folder = HERE / ".cache" / "recipe" / f"{dataset.name}-{model.image_min_size}x{model.image_max_size}"
