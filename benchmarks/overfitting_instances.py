@@ -138,6 +138,7 @@ def measure(data: Path, folder: Path, arguments: argparse.Namespace) -> dict[str
         "training.patience": arguments.patience,
         "training.validation_share": 1.0,
         "training.seed": arguments.seed,
+        **({"training.initialise_from": str(arguments.initialise_from)} if arguments.initialise_from else {}),
         "machine.device": "cpu",
     }
     result = goodfit.train(data, run=folder, settings=settings, split=split, hooks=[scores])
@@ -173,6 +174,7 @@ def main() -> None:
     parser = make_parser(__doc__)
     parser.add_argument("--data", type=Path, help="COCO dataset with videos; default: generated rooms")
     parser.add_argument("--weights", default="none", help='"none", "imagenet", or a file of MobileNetV2')
+    parser.add_argument("--initialise-from", type=Path, metavar="RUN", help="a trained run, such as demo/run-instances")
     parser.add_argument("--frames", type=int, default=6, help="that train")
     parser.add_argument("--other-videos", action="store_true", help="validate and test on them")
     parser.add_argument("--image-size", type=int, default=128, help="shorter side")
@@ -185,7 +187,8 @@ def main() -> None:
     logging.basicConfig(format="%(message)s")
     logging.getLogger("goodfit").setLevel(logging.INFO)
     with work_folder(arguments.folder) as folder:
-        data = arguments.data or write_rooms(folder / "rooms", videos=21, frames=16)
+        # Other rooms than the demo's, which --initialise-from may have seen.
+        data = arguments.data or write_rooms(folder / "rooms", videos=21, frames=16, seed=7)
         outcome = measure(data, folder / "run", arguments)
     name = "rooms" if arguments.data is None else arguments.data.name
     write_result(f"overfitting_instances_{name}_{arguments.seed}", outcome)
