@@ -6,8 +6,7 @@ After every validation a hook scores the averaged weights on the test frames as 
 table shows when and why the run ended, its verdict, and the test AP of the checkpoint it kept beside the best one that
 any validation saw. Nothing of the loop is changed; patience is shorter, as the whole run is.
 
-    python benchmarks/overfitting_instances.py --frames 3 --other-videos \
-        --image-size 192 --initialise-from demo/run-instances              # generated rooms, from the demo's network
+    python benchmarks/overfitting_instances.py --frames 3 --other-videos --image-size 192 --initialise-from RUN
     python benchmarks/overfitting_instances.py --data DATASET --weights mobilenet_v2.pth
 """
 
