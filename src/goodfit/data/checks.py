@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from goodfit.data.dataset import content_key
 from goodfit.data.inspection import Inspected, inspect_case
 from goodfit.data.layouts import relative
-from goodfit.data.problems import Problem, Severity
+from goodfit.data.problems import Problem, ProblemTable, Severity
 from goodfit.data.wording import counted, some
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ FEWEST_GROUPS = 3
 
 
 @dataclass
-class CheckResult:
+class CheckResult(ProblemTable):
     """What a check found.
 
     Attributes:
@@ -46,30 +46,10 @@ class CheckResult:
         key: ``check_key`` of what was checked.
     """
 
-    problems: list[Problem]
     cases_checked: int
     voxels: dict[str, dict[int, int]] = field(default_factory=dict)
     identical: list[list[str]] = field(default_factory=list)
     key: str = ""
-
-    @property
-    def ok(self) -> bool:
-        """Whether training can start: there may be warnings, but no error."""
-        return not self.errors
-
-    @property
-    def errors(self) -> list[Problem]:
-        """The problems that stop the training."""
-        return [problem for problem in self.problems if problem.severity == "error"]
-
-    @property
-    def warnings(self) -> list[Problem]:
-        """The problems that do not."""
-        return [problem for problem in self.problems if problem.severity == "warning"]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Give the fields as plain values for JSON."""
-        return asdict(self)
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> CheckResult:

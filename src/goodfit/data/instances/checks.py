@@ -14,7 +14,7 @@ from goodfit.data.instances.findings import Findings
 from goodfit.data.instances.hashing import near_pairs
 from goodfit.data.instances.leakage import WINDOW, judge_split, near_duplicates
 from goodfit.data.instances.polygons import touches_itself
-from goodfit.data.problems import Problem
+from goodfit.data.problems import Problem, ProblemTable
 from goodfit.data.splits import SET_NAMES, SetName, Split
 from goodfit.data.wording import counted, some
 from goodfit.errors import DatasetError
@@ -32,7 +32,7 @@ _CONTRADICTIONS = 0.1
 
 
 @dataclass
-class InstanceCheck:
+class InstanceCheck(ProblemTable):
     """What a check found.
 
     Attributes:
@@ -45,31 +45,11 @@ class InstanceCheck:
         key: ``check_key`` of what was checked.
     """
 
-    problems: list[Problem]
     frames_checked: int = 0
     hashes: dict[str, int] = field(default_factory=dict)
     identical: list[list[str]] = field(default_factory=list)
     neighbours: dict[SetName, float] = field(default_factory=dict)
     key: str = ""
-
-    @property
-    def ok(self) -> bool:
-        """Whether training can start: there may be warnings, but no error."""
-        return not self.errors
-
-    @property
-    def errors(self) -> list[Problem]:
-        """The problems that stop the training."""
-        return [problem for problem in self.problems if problem.severity == "error"]
-
-    @property
-    def warnings(self) -> list[Problem]:
-        """The problems that do not."""
-        return [problem for problem in self.problems if problem.severity == "warning"]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Give the fields as plain values for JSON."""
-        return asdict(self)
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> InstanceCheck:
