@@ -21,19 +21,16 @@ Outcome = dict[str, Any]
 RECIPE = "torchvision's recipe"
 
 
-def grouping(options: argparse.Namespace) -> list[str]:
-    """Give the option that says which frames belong together."""
-    return ["--group-by", options.group_by] if options.group_by else []
+def shared(options: argparse.Namespace) -> list[str]:
+    """Give the options that both sides share."""
+    return ["--seed", str(options.seed), *(["--group-by", options.group_by] if options.group_by else [])]
 
 
 def goodfit_side(options: argparse.Namespace, run: Path, more: list[str]) -> Outcome:
     """Train as a user would; give scores and costs."""
     weights = ["--weights", str(options.weights) if options.weights else "none"]
     time = ["--time", f"{options.minutes:g}m"]
-    seed = ["--seed", str(options.seed)]
-    measured = run_measured(
-        [GOODFIT, "train", options.dataset, "--run", run, *time, *weights, *seed, *grouping(options), *more]
-    )
+    measured = run_measured([GOODFIT, "train", options.dataset, "--run", run, *time, *weights, *shared(options), *more])
     with (run / "metrics.csv").open(newline="", encoding="utf-8") as file:
         steps = int(list(csv.DictReader(file))[-1]["step"])
     scores = json.loads((run / "scores.json").read_text(encoding="utf-8"))
@@ -51,17 +48,8 @@ def recipe_side(options: argparse.Namespace, run: Path) -> Outcome:
     """Train torchvision's recipe on the split of a run of goodfit."""
     out = run.parent / "recipe.json"
     weights = ["--weights", options.weights] if options.weights else []
-    command = [
-        "--minutes",
-        str(options.minutes),
-        "--seed",
-        str(options.seed),
-        *weights,
-        *grouping(options),
-        "--out",
-        out,
-    ]
-    run_measured([GOODFIT.with_name("python"), HERE / "torchvision_recipe.py", options.dataset, run, *command])
+    command = [GOODFIT.with_name("python"), HERE / "torchvision_recipe.py", options.dataset, run, "--out", out]
+    run_measured([*command, "--minutes", str(options.minutes), *weights, *shared(options)])
     return dict(json.loads(out.read_text(encoding="utf-8")))
 
 

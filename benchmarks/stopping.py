@@ -51,10 +51,9 @@ SETUPS = {
         configuration="3d_fullres",
         epochs=450,
         steps_per_epoch=20,
-        validation_share=0.1,
     ),
     "blood cells": Setup("Dataset110_WBC1", 4, "64x64"),
-    "retina": Setup("Dataset101_CHASE", 4, "64x64", 4, epochs=800, steps_per_epoch=20),
+    "retina": Setup("Dataset101_CHASE", 4, "64x64", 4, epochs=1000, steps_per_epoch=20),
 }
 FULL, CUT, OURS = "poly, whole budget", "poly, cut off", "plateau and cooldown"
 HACK = ("--schedule", "poly", "--patience", "30", "--min-delta", "0.001", "--smoothing", "0.5")

@@ -69,7 +69,9 @@ class Mine(Recipe):
     """A recipe."""
 
 
-def test_resume_trains_on_with_the_runs_own_dataset(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_resume_trains_on_with_the_runs_own_dataset(
+    run: RunFolder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     got: dict[str, Any] = {}
 
     def train(*arguments: Any, **options: Any) -> str:
@@ -79,11 +81,11 @@ def test_resume_trains_on_with_the_runs_own_dataset(run: RunFolder, monkeypatch:
     monkeypatch.setattr(module, "train", train)
     asked = {"training.seed": 1, "budget.time": 60.0}
     changeable = {"machine.workers": 4, "prediction.tta": True}
-    run.update_record(dataset="/data/Dataset001_Tiny", status="interrupted", settings={**asked, **changeable})
+    run.update_record(dataset=str(tmp_path), status="interrupted", settings={**asked, **changeable})
     hook, observer = Hook(), Observer()
     assert resume(str(run.path), hooks=[hook], recipe=Mine, observer=observer, workers=2) == "the result"
     assert got == {
-        "arguments": ("/data/Dataset001_Tiny",),
+        "arguments": (str(tmp_path),),
         "run": run.path,
         "settings": asked,
         "hooks": [hook],
@@ -91,6 +93,12 @@ def test_resume_trains_on_with_the_runs_own_dataset(run: RunFolder, monkeypatch:
         "observer": observer,
         "workers": 2,
     }
+
+
+def test_resume_says_how_to_name_a_dataset_that_moved(run: RunFolder, tmp_path: Path) -> None:
+    run.update_record(dataset=str(tmp_path / "gone"), status="interrupted", settings={})
+    with pytest.raises(RunError, match=f"gone: the dataset of .*goodfit train NEW --run {run.path}"):
+        resume(run.path)
 
 
 @pytest.mark.parametrize("record", [{}, {"dataset": None}, {"dataset": 3}])

@@ -16,8 +16,8 @@ from goodfit.commands.fitting import (
     SLOWER_THAN_VALIDATION,
     Clock,
     controller_settings,
-    default_workers,
     fit_task,
+    loader_workers,
 )
 from goodfit.errors import PlanError
 from goodfit.training.hooks import Hook
@@ -97,13 +97,14 @@ def test_the_warmup_goes_by_the_steps_that_are_expected(prepare_run: Callable[..
 
 
 def test_a_network_on_the_cpu_gets_all_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert default_workers(torch.device("cpu")) == 0
+    assert loader_workers(torch.device("cpu"), None) == 0
+    assert loader_workers(torch.device("cpu"), 3) == 3
 
 
 @pytest.mark.parametrize(("cores", "workers"), [(1, 1), (2, 1), (6, 5), (64, 8), (None, 1)])
 def test_a_gpu_gets_loaders(monkeypatch: pytest.MonkeyPatch, cores: int | None, workers: int) -> None:
     monkeypatch.setattr("os.cpu_count", lambda: cores)
-    assert default_workers(torch.device("cuda")) == workers
+    assert loader_workers(torch.device("cuda"), None) == workers
 
 
 class FakeTask:

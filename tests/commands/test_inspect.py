@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -59,6 +60,9 @@ def test_files_are_read_once_while_they_stay_the_same(dataset: Path, tmp_path: P
     assert "has not changed" in observer.notes[-1]
     assert same == fingerprint
     assert again.voxels == result.voxels
+    copy = shutil.copytree(dataset, tmp_path / "elsewhere" / dataset.name, copy_function=shutil.copyfile)
+    assert inspect(open_dataset(copy), cache, observer)[1] == fingerprint
+    assert observer.stages == ["check and fingerprint"]
 
 
 def test_a_changed_file_is_read_again(dataset: Path, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
-from goodfit.commands.fitting import default_workers
+from goodfit.commands.fitting import loader_workers
 from goodfit.commands.machine_words import describe_cases, describe_loading
 from goodfit.commands.memory import bytes_of_cases
 from goodfit.tasks.segmentation.sampling import room_for_cases
@@ -38,7 +38,7 @@ def test_what_was_asked_for_is_said_to_be_so(asked: int, words: str) -> None:
 def test_a_gpu_has_loaders(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.cpu_count", lambda: 6)
     device = torch.device("cuda", 1)
-    assert default_workers(device) == 5
+    assert loader_workers(device, None) == 5
     assert describe_loading(device, None) == (
         "device: cuda:1; batches come from 5 loader processes (one for each core but one, 8 at most)"
     )

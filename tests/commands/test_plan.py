@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import SimpleITK as sitk
 
 from goodfit.commands.plan import aim, plan, prepare, refuse_broken
 from goodfit.data.checks import CheckResult
@@ -128,11 +129,22 @@ def test_a_plan_that_was_not_measured_is_fitted_later(root: Path, tmp_path: Path
 
 def test_a_changed_dataset_makes_the_plan_stale(root: Path, tmp_path: Path, measuring: Measuring) -> None:
     run = plan(root, run=tmp_path / "run").run
-    os.utime(root / "imagesTr" / "c1_0000.nii.gz", ns=(1, 1))
+    image = root / "imagesTr" / "c1_0000.nii.gz"
+    sitk.WriteImage(sitk.ReadImage(str(image)) + 1, str(image))
     with pytest.raises(PlanError, match="dataset has changed since this plan was made"):
         plan(root, run=run.path)
     fresh = plan(root, run=run.path, fresh=True)
     assert fresh.plan.data.key != json.loads(next(tmp_path.glob("run-before-*/plan.json")).read_text())["data"]["key"]
+
+
+def test_a_dataset_that_moved_is_known_by_its_content(root: Path, tmp_path: Path, measuring: Measuring) -> None:
+    planned = plan(root, run=tmp_path / "run")
+    elsewhere = shutil.copytree(root, tmp_path / "elsewhere", copy_function=shutil.copyfile)
+    with pytest.raises(RunError, match="this run is of the dataset"):
+        plan(elsewhere, run=planned.run.path)
+    shutil.rmtree(root)
+    assert plan(elsewhere, run=planned.run.path).plan == planned.plan
+    assert planned.run.read_record()["dataset"] == str(elsewhere)
 
 
 def test_an_impossible_edit_is_named(root: Path, tmp_path: Path, measuring: Measuring) -> None:

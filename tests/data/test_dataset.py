@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -159,9 +160,17 @@ def test_content_key_follows_the_files_and_the_classes(make_dataset: Callable[..
     assert content_key(open_dataset(root)) == key
     label = root / "labelsTr/case_000.nii.gz"
     os.utime(label, ns=(1, 1))
+    assert content_key(open_dataset(shutil.copytree(root, root.with_name("copy")))) == key
+    content = bytearray(label.read_bytes())
+    content[-1] ^= 1
+    label.write_bytes(content)
     touched = content_key(open_dataset(root))
     assert touched != key
     labels = {"background": 0, "organ": 2, "lesion": 1}
-    content = json.loads((root / "dataset.json").read_text()) | {"labels": labels}
-    (root / "dataset.json").write_text(json.dumps(content))
+    description = json.loads((root / "dataset.json").read_text()) | {"labels": labels}
+    (root / "dataset.json").write_text(json.dumps(description))
     assert content_key(open_dataset(root)) != touched
+    opened = open_dataset(root)
+    label.unlink()
+    with pytest.raises(DatasetError, match=r"case_000\.nii\.gz: cannot be read"):
+        content_key(opened)

@@ -77,5 +77,10 @@ def resume(
     dataset = record.get("dataset")
     if not isinstance(dataset, str):
         raise RunError(f"{folder.record}: does not say which dataset was trained on. The file was edited or damaged.")
+    if not Path(dataset).exists():
+        raise RunError(
+            f"{dataset}: the dataset of {folder.path} is not there any more. Where it has moved to NEW, "
+            f"`goodfit train NEW --run {folder.path}` goes on with it."
+        )
     settings = lasting(record.get("settings", {}))
     return train(dataset, run=folder.path, settings=settings, hooks=hooks, recipe=recipe, observer=observer, **options)

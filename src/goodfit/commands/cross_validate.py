@@ -15,7 +15,7 @@ from goodfit.commands.cross.probabilities import add_probabilities
 from goodfit.commands.cross.segmentation import SegmentationFolds
 from goodfit.commands.cross.setup import CrossValidation, Setup, gather_result, write_record
 from goodfit.commands.extensions import with_extensions
-from goodfit.commands.places import CHANGEABLE, cache_folder
+from goodfit.commands.places import CHANGEABLE, cache_folder, known_digests
 from goodfit.commands.train import train
 from goodfit.commands.trained import edits_since
 from goodfit.data.folds import Folds, load_folds, save_folds
@@ -180,7 +180,7 @@ def _recall(
     subject = _subject(dataset, explicit, folder)
     folds, plan = load_folds(folder.splits, dataset), kind.load_plan(folder.plan)
     names = _names(asked, folds)
-    if plan.data.key != kind.content_key(dataset):
+    if plan.data.key != kind.content_key(dataset, known_digests(subject.cache)):
         raise PlanError(
             f"{folder.plan}: the dataset has changed since this plan was made. Start again with --fresh, or restore it."
         )

@@ -197,15 +197,17 @@ def fit_task(
         grace=machine.grace,
         optimizer=build(task.network, plan, lambda: build_optimizer(task.network, plan.training)),
         identity=identity,
-        workers=default_workers(device) if machine.workers is None else machine.workers,
+        workers=loader_workers(device, machine.workers),
     )
     finished = trainer.train()
     make_room_on(device)
     return finished
 
 
-def default_workers(device: torch.device) -> int:
-    """Loader processes: none beside a network that runs on the CPU, where they would take its cores."""
+def loader_workers(device: torch.device, asked: int | None) -> int:
+    """Loader processes: as asked; else none beside a network on the CPU, where they would take its cores."""
+    if asked is not None:
+        return asked
     if device.type == "cpu":
         return 0
     import os

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from goodfit.commands.places import known_digests
 from goodfit.data.checks import CheckResult, check_dataset, check_key
 from goodfit.data.dataset import Dataset, content_key, open_dataset
 from goodfit.data.instances.dataset import is_instance_dataset
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from goodfit.data.dataset import Case
+    from goodfit.data.digests import Digests
     from goodfit.data.instances.checks import InstanceCheck
     from goodfit.data.readers import Image
 
@@ -36,7 +39,8 @@ def inspect(
     if dataset.layout == "preprocessed":
         return inspect_arrays(dataset, cache, observer, fresh=fresh), None
     check_file, fingerprint_file = cache / "check.json", cache / "fingerprint.json"
-    recalled = None if fresh else _recall(dataset, check_file, fingerprint_file)
+    digests = known_digests(cache)
+    recalled = None if fresh else _recall(dataset, check_file, fingerprint_file, digests)
     if recalled is not None:
         observer.note(f"check and fingerprint of {len(dataset.cases)} cases: as before, the dataset has not changed")
         return recalled
@@ -45,23 +49,31 @@ def inspect(
 
     def visit(case: Case, image: Image, label: npt.NDArray[np.integer]) -> None:
         measurements.append(measure_case(case.name, image, label, values=values))
+        # Now, while they have just been read.
+        for file in case.files:
+            digests.of(file)
 
     observer.stage("check and fingerprint")
     result = check_dataset(dataset, on_progress=observer.advance, visitor=visit)
     if not result.ok:
         return result, None
-    fingerprint = combine(measurements, content_key(dataset))
+    result = replace(result, key=check_key(dataset, digests))
+    fingerprint = combine(measurements, content_key(dataset, digests))
+    digests.save()
     save_fingerprint(fingerprint, fingerprint_file)
     write_json(check_file, result.to_dict())
     return result, fingerprint
 
 
-def _recall(dataset: Dataset, check_file: Path, fingerprint_file: Path) -> tuple[CheckResult, Fingerprint] | None:
+def _recall(
+    dataset: Dataset, check_file: Path, fingerprint_file: Path, digests: Digests
+) -> tuple[CheckResult, Fingerprint] | None:
     if not (check_file.is_file() and fingerprint_file.is_file()):
         return None
     result = CheckResult.from_dict(read_json(check_file, DatasetError))
     fingerprint = load_fingerprint(fingerprint_file)
-    same = result.key == check_key(dataset) and fingerprint.key == content_key(dataset)
+    same = result.key == check_key(dataset, digests) and fingerprint.key == content_key(dataset, digests)
+    digests.save()
     return (result, fingerprint) if same else None
 
 

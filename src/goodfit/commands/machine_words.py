@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from goodfit.commands.fitting import default_workers
+from goodfit.commands.fitting import loader_workers
 from goodfit.commands.memory import bytes_of_cases
 from goodfit.data.wording import counted
 from goodfit.planning.arithmetic import describe_bytes
@@ -24,7 +24,7 @@ def describe_loading(device: torch.device, asked: int | None) -> str:
         asked: ``--workers``, or None.
     """
     where = f"{device}, {counted(torch.get_num_threads(), 'thread')}" if device.type == "cpu" else str(device)
-    workers = default_workers(device) if asked is None else asked
+    workers = loader_workers(device, asked)
     if asked is not None:
         why = "as asked for with --workers"
     elif workers == 0:

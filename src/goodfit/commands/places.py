@@ -6,11 +6,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from goodfit.data.digests import Digests
 from goodfit.errors import RunError
 from goodfit.training.run_folder import IMPORTED, RunFolder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from goodfit.observer import Observer
 
 
 RUNS = Path("runs")
@@ -55,6 +58,11 @@ def cache_folder(dataset: Located, run: Path | None) -> Path:
     return RUNS / dataset.root.name / "cache"
 
 
+def known_digests(cache: Path) -> Digests:
+    """Open what a cache remembers of the dataset's files, so that they are hashed only where they change."""
+    return Digests(cache / "sources.json")
+
+
 def new_run_folder(dataset: Located) -> Path:
     """Give a run folder's name that does not exist yet: runs/DATASET/DATE-TIME."""
     stamp = datetime.now().astimezone().strftime("%Y-%m-%d-%H%M%S")
@@ -83,6 +91,23 @@ def find_run(dataset: Located, explicit: Mapping[str, Any]) -> Path | None:
     return None
 
 
+def is_of_another(recorded: object, dataset: Located) -> bool:
+    """Whether a run was begun with a dataset that lies elsewhere.
+
+    Where nothing lies at the recorded place any more, the dataset may have moved, or the run to another machine:
+    then its content decides, which the plan holds (``content_key``).
+    """
+    return recorded != str(dataset.root.resolve()) and (not isinstance(recorded, str) or Path(recorded).exists())
+
+
+def note_move(run: RunFolder, dataset: Located, observer: Observer) -> None:
+    """Write down where the dataset of a run lies now; the caller has compared its content."""
+    recorded, place = run.read_record().get("dataset"), str(dataset.root.resolve())
+    if recorded != place:
+        run.update_record(dataset=place)
+        observer.note(f"the dataset was in {recorded} and is in {place} now, with the same content")
+
+
 def choose_run(dataset: Located, run: Path | None, explicit: Mapping[str, Any], *, fresh: bool) -> RunFolder:
     """Decide which run folder a call works in.
 
@@ -107,7 +132,7 @@ def choose_run(dataset: Located, run: Path | None, explicit: Mapping[str, Any], 
     record = folder.read_record()
     if record.get("status") == IMPORTED:
         raise RunError(f"{run}: this folder holds an imported model. Choose another with --run.")
-    if record.get("dataset") != str(dataset.root.resolve()):
+    if is_of_another(record.get("dataset"), dataset):
         raise RunError(f"{run}: this run is of the dataset {record.get('dataset')}. Choose another with --run.")
     recorded = record.get("settings", {})
     differing = {name: value for name, value in lasting(explicit).items() if recorded.get(name) != value}

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from goodfit import __version__
 from goodfit.commands.inspect import inspect
-from goodfit.commands.places import CHANGEABLE, cache_folder, choose_run, set_aside
+from goodfit.commands.places import CHANGEABLE, cache_folder, choose_run, known_digests, note_move, set_aside
 from goodfit.commands.trained import edits_since, refuse_edits
 from goodfit.data.dataset import Dataset, content_key, open_dataset
 from goodfit.data.folds import FOLDS, all_split, find_splits, fold_split, load_folds, make_folds
@@ -134,7 +134,8 @@ def prepare(target: Target, observer: Observer, *, measure: bool, started: float
         changed = {name: value for name, value in target.explicit.items() if name.startswith(CHANGEABLE)}
         recorded = build_settings({**run.read_record()["settings"], **changed})
         plan, split = target.plan or load_plan(run.plan), _load_or_make_split(target, recorded, observer)
-        _require_same_dataset(plan, dataset, run)
+        _require_same_dataset(plan, target)
+        note_move(run, dataset, observer)
         _require_known_monitor(plan, recorded)
         observer.note(f"plan and split: as they are in {run.path}")
         prepared = Prepared(dataset, recorded, run, target.cache, plan, split)
@@ -166,7 +167,7 @@ def prepare(target: Target, observer: Observer, *, measure: bool, started: float
     if settings.data.fold is not None or dataset.layout == "preprocessed":
         observer.note(f"split: {split.source}; test: {split.reasons.get('test', 'none')}")
     plan = target.plan or base_plan(dataset, fingerprint, settings)
-    _require_same_dataset(plan, dataset, run)
+    _require_same_dataset(plan, target)
     _require_known_monitor(plan, settings)
     prepared = Prepared(dataset, settings, run, target.cache, plan, split)
     if measure and target.plan is None:
@@ -193,10 +194,13 @@ def prepare(target: Target, observer: Observer, *, measure: bool, started: float
     return Prepared(dataset, settings, run, target.cache, plan, split)
 
 
-def _require_same_dataset(plan: Plan, dataset: Dataset, run: RunFolder) -> None:
-    if plan.data.key != content_key(dataset):
+def _require_same_dataset(plan: Plan, target: Target) -> None:
+    digests = known_digests(target.cache)
+    key = content_key(target.dataset, digests)
+    digests.save()
+    if plan.data.key != key:
         raise PlanError(
-            f"{run.plan}: the dataset has changed since this plan was made. Start again with --fresh, or restore it."
+            f"{target.run.plan}: the dataset has changed since this plan was made. Start again with --fresh, or restore it."
         )
 
 
@@ -254,7 +258,8 @@ def base_plan(dataset: Dataset, fingerprint: Fingerprint | None, settings: Setti
     """Derive a plan from data and wishes, or take nnU-Net's where one is given, without measuring this machine."""
     wishes = settings.plan
     if has_given_plan(dataset, settings):
-        plan = apply_wishes(given_plan(dataset, settings), settings, len(dataset.cases))
+        key = None if fingerprint is None else fingerprint.key
+        plan = apply_wishes(given_plan(dataset, settings, key), settings, len(dataset.cases))
         _require_known_monitor(plan, settings)
         return plan
     assert fingerprint is not None, "a dataset without errors has a fingerprint"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from goodfit.commands.extensions import Extensions, find_extensions, with_extensions
-from goodfit.commands.fitting import Clock, TrainResult, default_workers, fit_task
+from goodfit.commands.fitting import Clock, TrainResult, fit_task, loader_workers
 from goodfit.commands.initialise import require_source
 from goodfit.commands.machine_words import describe_cases, describe_loading
 from goodfit.commands.plan import Prepared, aim, prepare
@@ -145,7 +145,7 @@ def _fit(prepared: Prepared, store: PatchSource, clock: Clock, extensions: Exten
         observer.note(line)
     observer.note(describe_loading(device, machine.workers))
     observer.note(describe_cases(plan, len(split.train)))
-    workers = default_workers(device) if machine.workers is None else machine.workers
+    workers = loader_workers(device, machine.workers)
     task = SegmentationTask(plan, store, split.train, split.validation, device, workers, extensions.recipe)
     wishes, dims = prepared.settings.prediction, plan.chosen.dims
     # Validation takes no mirrored copies and tiles half a patch apart.

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from goodfit.data.dataset import content_key
+from goodfit.data.digests import Digests
 from goodfit.data.inspection import Inspected, inspect_case
 from goodfit.data.layouts import relative
 from goodfit.data.problems import Problem, ProblemTable, Severity
@@ -43,7 +44,7 @@ class CheckResult(ProblemTable):
         cases_checked: number of cases read, test cases included.
         voxels: case -> label value -> number of voxels, background included; cases whose label could be read.
         identical: names of cases with one and the same image, a list for each such image; for ``make_split``.
-        key: ``check_key`` of what was checked.
+        key: ``check_key`` of what was checked, where the result is kept.
     """
 
     cases_checked: int
@@ -66,17 +67,25 @@ class CheckResult(ProblemTable):
         )
 
 
-def check_key(dataset: Dataset, split: Split | None = None) -> str:
-    """Digest all that a check depends on, to tell whether an earlier result still holds."""
+def check_key(dataset: Dataset, digests: Digests | None = None) -> str:
+    """Digest all that a check depends on, to tell whether an earlier result still holds.
+
+    Args:
+        dataset: that was checked.
+        digests: what is known of its files; None: all are hashed.
+
+    Raises:
+        DatasetError: a file cannot be read.
+    """
+    digests = digests or Digests()
     groups = [[case.name, case.group, case.label is None] for case in (*dataset.cases, *dataset.test_cases)]
     bare = [
-        [relative(dataset.root, file), file.stat().st_size, file.stat().st_mtime_ns]
+        [relative(dataset.root, file), digests.of(file)]
         for case in dataset.test_cases
         if case.label is None
         for file in case.images
     ]
-    sets = None if split is None else split.sets()
-    parts = [content_key(dataset), groups, bare, [asdict(problem) for problem in dataset.problems], sets]
+    parts = [content_key(dataset, digests), groups, bare, [asdict(problem) for problem in dataset.problems]]
     return hashlib.blake2b(json.dumps(parts).encode(), digest_size=8).hexdigest()
 
 
@@ -134,7 +143,7 @@ def check_dataset(
     problems += _rare_classes(dataset, voxels)
     problems.sort(key=lambda problem: (problem.severity != "error", problem.case, problem.file))
     names = [[case.name for case in same] for same in identical]
-    return CheckResult(problems, len(cases), voxels, names, check_key(dataset, split))
+    return CheckResult(problems, len(cases), voxels, names)
 
 
 def _identical_images(cases: Sequence[Case], inspected: Mapping[str, Inspected]) -> list[list[Case]]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from goodfit.data.description import read_description
+from goodfit.data.digests import Digests
 from goodfit.data.formats import ending_of, list_images, stem_of
 from goodfit.data.groups import assign_groups
 from goodfit.data.layouts import CaseFiles, listed_files, match_folders, relative
@@ -42,6 +43,11 @@ class Case:
     images: tuple[Path, ...]
     label: Path | None
     group: str
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Images, then the label where there is one."""
+        return self.images if self.label is None else (*self.images, self.label)
 
 
 @dataclass(frozen=True)
@@ -248,23 +254,35 @@ def _require_any(found: Mapping[str, CaseFiles], problems: list[Problem], folder
     raise DatasetError(f"{folder}: there are no image files{f' ending in {ending}' if ending else ''}.{hint}")
 
 
-def content_key(dataset: Dataset) -> str:
-    """Digest what preprocessing depends on: channels, classes, and name, size and time of every labelled file.
+def content_key(dataset: Dataset, digests: Digests | None = None) -> str:
+    """Digest what preprocessing depends on: channels, classes, and name and content of every labelled file.
+
+    Of nnU-Net's preprocessed arrays, which may take hundreds of GB, the size counts, and the content of its notes on
+    each case: the arrays are not read.
 
     Args:
         dataset: as ``open_dataset`` gave it.
+        digests: what is known of the files; None: all are hashed.
 
     Returns:
-        16 hexadecimal digits. The files are not read, so a copied dataset has another key unless its times were
-        kept. Groups and unlabelled test images have no influence.
+        16 hexadecimal digits, the same for a copy of the dataset elsewhere. Groups and unlabelled test images have no
+        influence.
+
+    Raises:
+        DatasetError: a file cannot be read.
     """
+    digests = digests or Digests()
     labels = dataset.labels
     digest = hashlib.blake2b(digest_size=8)
     classes = [[name, list(values)] for name, values in labels.classes.items()]
     digest.update(json.dumps([dataset.channels, classes, labels.ignore, labels.regions_order]).encode())
     for case in (*dataset.cases, *(case for case in dataset.test_cases if case.label is not None)):
-        for file in (*case.images, *((case.label,) if case.label else ())):
-            status = file.stat()
-            entry = [case.name, relative(dataset.root, file), status.st_size, status.st_mtime_ns]
-            digest.update(json.dumps(entry).encode())
+        try:
+            for file in case.files:
+                content = file.stat().st_size if dataset.layout == "preprocessed" else digests.of(file)
+                digest.update(json.dumps([case.name, relative(dataset.root, file), content]).encode())
+            if dataset.layout == "preprocessed":
+                digest.update(digests.of(case.images[0].with_suffix(".pkl")).encode())
+        except OSError as error:
+            raise DatasetError(f"{error.filename}: cannot be read ({error.strerror}).") from error
     return digest.hexdigest()

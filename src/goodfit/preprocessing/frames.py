@@ -1,6 +1,6 @@
 """The frames of an instance dataset, decoded and resized once, for quick reading in any order.
 
-A folder holds NAME.frame for each frame (see ``frames_file``) and sources.json. A stored frame carries a digest of
+A folder holds NAME.frame for each frame (see ``frames_file``). A stored frame carries a digest of
 all that decides its pixels: the content of its image or video, its number, the sizes asked for. A frame whose
 digest still fits is kept, so the work can be interrupted anywhere, and a source that was touched or moved but not
 changed costs no more than hashing it.

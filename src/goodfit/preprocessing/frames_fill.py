@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
+from goodfit.data.digests import Digests
 from goodfit.data.instances.model import VideoSource
 from goodfit.data.instances.pictures import read_picture
 from goodfit.data.video.decode import VideoReader
@@ -20,7 +21,6 @@ from goodfit.data.wording import counted, some
 from goodfit.errors import DatasetError, GoodfitError, ImageFileError, VideoError
 from goodfit.files import require_disk_room
 from goodfit.preprocessing.frames import FrameStore, resize, target_size
-from goodfit.preprocessing.frames_digest import Digests
 from goodfit.preprocessing.frames_file import KEY_BYTES, read_header, write_frame
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ class Filling:
     Args:
         store: to be filled.
         limits: of the shorter and of the longer side, in pixels.
+        digests: of the sources.
         workers: threads; None takes one per core.
         on_progress: called with (frames done, frames in all).
     """
@@ -67,6 +68,7 @@ class Filling:
         self,
         store: FrameStore,
         limits: tuple[int, int],
+        digests: Digests,
         workers: int | None,
         on_progress: Callable[[int, int], None] | None,
     ) -> None:
@@ -74,7 +76,7 @@ class Filling:
         self._limits = limits
         self._workers = max(1, workers or _cores())
         self._on_progress = on_progress
-        self._digests = Digests(store.folder / "sources.json")
+        self._digests = digests
         self._queue: queue.SimpleQueue[_Outcome | Future[None]] = queue.SimpleQueue()
         self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="frames")
         self._stopped = threading.Event()
@@ -238,6 +240,7 @@ def fill_frames(
     max_size: int,
     workers: int | None = None,
     on_progress: Callable[[int, int], None] | None = None,
+    digests: Digests | None = None,
 ) -> FrameStore:
     """Decode, resize and store frames; those that are there already, from the same content, are kept.
 
@@ -248,6 +251,7 @@ def fill_frames(
         max_size: of the longer side, in pixels.
         workers: threads; None takes one per core.
         on_progress: called with (frames done, frames in all), in the caller's thread.
+        digests: what is known of the sources; None: all are hashed.
 
     Returns:
         The store.
@@ -261,5 +265,5 @@ def fill_frames(
     with FileLock(store_folder / ".lock"):
         for leftover in store_folder.glob(".writing-*"):
             leftover.unlink(missing_ok=True)
-        Filling(store, (min_size, max_size), workers, on_progress).run(frames)
+        Filling(store, (min_size, max_size), digests or Digests(), workers, on_progress).run(frames)
     return store

@@ -100,9 +100,11 @@ def test_a_folder_of_another_dataset_is_refused(
 ) -> None:
     mine = begin(tmp_path / "mine")
     content = json.loads(mine.record.read_text())
-    mine.record.write_text(json.dumps({**content, "dataset": "/elsewhere"}))
-    with pytest.raises(RunError, match="its dataset is /elsewhere"):
+    mine.record.write_text(json.dumps({**content, "dataset": str(tmp_path)}))
+    with pytest.raises(RunError, match=f"its dataset is {tmp_path}"):
         choose(dataset, mine.path)
+    mine.record.write_text(json.dumps({**content, "dataset": str(tmp_path / "moved from here")}))
+    assert choose(dataset, mine.path) == mine
 
 
 def test_folders_that_hold_something_else_are_refused(dataset: Dataset, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 
 import pytest
 
@@ -234,7 +235,13 @@ def test_the_key_follows_objects_and_files_but_not_groups(make_videos):
     changed = content_key(open_instances(root))
     assert changed != key
     os.utime(root / "images/v0_0000.png", ns=(1, 1))
-    assert content_key(open_instances(root)) != changed
+    assert content_key(open_instances(shutil.copytree(root, root.with_name("copy")))) == changed
+    shutil.copy(root / "images/v1_0000.png", root / "images/v0_0000.png")
+    opened = open_instances(root)
+    assert content_key(opened) != changed
+    (root / "images/v0_0000.png").unlink()
+    with pytest.raises(DatasetError, match=r"v0_0000\.png: cannot be read"):
+        content_key(opened)
 
 
 @pytest.mark.parametrize(

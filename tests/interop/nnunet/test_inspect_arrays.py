@@ -6,6 +6,7 @@ import pytest
 
 from goodfit.commands.inspect import check, inspect
 from goodfit.data.dataset import open_dataset
+from goodfit.interop.nnunet import inspect_arrays as module
 from goodfit.interop.nnunet.inspect_arrays import inspect_arrays
 from goodfit.observer import Observer
 
@@ -25,14 +26,19 @@ def test_the_classes_of_each_case_are_known(preprocess: Callable[..., Path], tmp
         assert min(counts.values()) > 0
 
 
-def test_a_result_is_recalled_while_the_files_stay_the_same(preprocess: Callable[..., Path], tmp_path: Path) -> None:
+def test_a_result_is_recalled_while_the_files_stay_the_same(
+    preprocess: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = preprocess()
     dataset, cache = open_dataset(folder), tmp_path / "cache"
     first = inspect_arrays(dataset, cache, Observer())
-    for file in folder.rglob("*.pkl"):
-        file.write_bytes(b"broken")
-    assert inspect_arrays(dataset, cache, Observer()) == first
-    assert not inspect_arrays(dataset, cache, Observer(), fresh=True).ok
+    with monkeypatch.context() as patches:
+        patches.setattr(module, "read_case_file", lambda _: pytest.fail("read again"))
+        assert inspect_arrays(dataset, cache, Observer()) == first
+        with pytest.raises(pytest.fail.Exception):
+            inspect_arrays(dataset, cache, Observer(), fresh=True)
+    next(folder.rglob("*.pkl")).write_bytes(b"broken")
+    assert not inspect_arrays(dataset, cache, Observer()).ok
 
 
 def test_notes_with_code_in_them_are_errors_of_their_cases(preprocess: Callable[..., Path], tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from goodfit.commands.places import CROSS_RECORD, NOT_A_RUN, RUNS, lasting
+from goodfit.commands.places import CROSS_RECORD, NOT_A_RUN, RUNS, is_of_another, lasting
 from goodfit.errors import RunError
 from goodfit.files import read_json, write_text
 from goodfit.tasks.scoring import FoldSpread
@@ -217,7 +217,7 @@ def _differences(
         exactly: settings that were given then and not now are a difference, too.
     """
     record = folder.read()
-    if record.dataset != str(dataset.root.resolve()):
+    if is_of_another(record.dataset, dataset):
         return [f"its dataset is {record.dataset}"]
     then, now = lasting(record.settings), lasting(explicit)
     names = {**then, **now} if exactly else now

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from goodfit.data.digests import Digests
     from goodfit.data.folds import Folds
     from goodfit.observer import Observer
     from goodfit.reporting.cross_validation import FoldTables
@@ -60,7 +61,7 @@ class CrossKind(Protocol[DatasetT, PlanT, ScoresT]):
         """Open a dataset."""
         ...
 
-    def content_key(self, dataset: DatasetT) -> str:
+    def content_key(self, dataset: DatasetT, digests: Digests) -> str:
         """Digest of the dataset's content, which a plan holds."""
         ...
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from goodfit.commands.cross.kind import Subject
     from goodfit.data.dataset import Dataset
+    from goodfit.data.digests import Digests
     from goodfit.data.folds import Folds
     from goodfit.observer import Observer
     from goodfit.planning.plan import Plan
@@ -38,9 +39,9 @@ class SegmentationFolds:
         """Open a dataset."""
         return open_dataset(root, group_by=group_by)
 
-    def content_key(self, dataset: Dataset) -> str:
+    def content_key(self, dataset: Dataset, digests: Digests) -> str:
         """Digest of the dataset's content."""
-        return content_key(dataset)
+        return content_key(dataset, digests)
 
     def make_folds(self, dataset: Dataset) -> Folds:
         """Take the folds of a splits_final.json that is there, else nnU-Net's."""

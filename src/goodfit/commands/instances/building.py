@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from goodfit.commands.fitting import default_workers
+from goodfit.commands.fitting import loader_workers
+from goodfit.commands.places import known_digests
 from goodfit.planning.instances.sampling import frame_weights
 from goodfit.preprocessing.frames import FrameStore
 from goodfit.preprocessing.frames_fill import fill_frames
@@ -37,6 +38,7 @@ def fill_store(prepared: PreparedInstances, observer: Observer) -> FrameStore:
         folder,
         model.image_min_size,
         model.image_max_size,
+        digests=known_digests(prepared.cache),
         workers=prepared.settings.machine.workers or None,
         on_progress=observer.advance,
     )
@@ -59,7 +61,7 @@ def make_task(
     plan, split, dataset, machine = prepared.plan, prepared.split, prepared.dataset, prepared.settings.machine
     device = choose_device(machine.device)
     if workers is None:
-        workers = default_workers(device) if machine.workers is None else machine.workers
+        workers = loader_workers(device, machine.workers)
     return InstanceTask(
         plan,
         store,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from goodfit.commands.places import known_digests
 from goodfit.data.instances.checks import InstanceCheck, check_key, check_opened
 from goodfit.data.instances.leakage import near_duplicates
 from goodfit.data.wording import counted
@@ -30,17 +32,20 @@ def checked(dataset: InstanceDataset, cache: Path, observer: Observer, *, fresh:
         DatasetError: there are errors; shows the first and names the command that lists them all.
     """
     file = cache / "check.json"
+    digests = known_digests(cache)
     result = None
     if file.is_file() and not fresh:
         recalled = InstanceCheck.from_dict(read_json(file, DatasetError))
-        if recalled.key == check_key(dataset):
+        if recalled.key == check_key(dataset, digests):
             observer.note(f"check of {counted(len(dataset.frames), 'frame')}: as before, the dataset has not changed")
             result = recalled
     if result is None:
         observer.stage("check")
         result = check_opened(dataset, on_progress=observer.advance)
         if result.ok:
+            result = replace(result, key=check_key(dataset, digests))
             write_json(file, result.to_dict())
+    digests.save()
     if result.errors:
         first = "\n".join(f"  {error.sentence}" for error in result.errors[:_MOST_ERRORS])
         left = len(result.errors) - _MOST_ERRORS

@@ -13,6 +13,7 @@ from goodfit.commands.instances.edits import measured_parts
 from goodfit.commands.instances.measure import measure_instance_plan
 from goodfit.commands.instances.predict import OPTIMISTIC
 from goodfit.commands.instances.prepare import PreparedInstances, ignored_settings, new_plan, with_config
+from goodfit.commands.places import known_digests
 from goodfit.data.folds import FOLDS, all_split, find_splits, load_folds, make_folds
 from goodfit.data.instances.dataset import content_key, open_instances
 from goodfit.data.splits import SET_NAMES
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from goodfit.commands.cross.kind import Subject
+    from goodfit.data.digests import Digests
     from goodfit.data.folds import Folds
     from goodfit.data.instances.dataset import InstanceDataset
     from goodfit.data.instances.model import Frame
@@ -49,9 +51,9 @@ class InstanceFolds:
         """Open a dataset."""
         return open_instances(root, group_by=group_by)
 
-    def content_key(self, dataset: InstanceDataset) -> str:
+    def content_key(self, dataset: InstanceDataset, digests: Digests) -> str:
         """Digest of the dataset's content."""
-        return content_key(dataset)
+        return content_key(dataset, digests)
 
     def make_folds(self, dataset: InstanceDataset) -> Folds:
         """Divide the frames into five folds by video or other group, or into as many as there are groups.
@@ -89,7 +91,7 @@ class InstanceFolds:
         for line in [*ignored_settings(subject.explicit), *(problem.sentence for problem in result.problems)]:
             observer.note(line)
         presence = {frame.name: Counter(one.category for one in frame.instances) for frame in dataset.frames}
-        fingerprint = measure_instances(dataset, result.hashes, key=content_key(dataset))
+        fingerprint = measure_instances(dataset, result.hashes, key=content_key(dataset, known_digests(subject.cache)))
         return Inspected(presence, result.identical, fingerprint)
 
     def make_plan(self, subject: Subject, inspected: Inspected) -> InstancePlan:

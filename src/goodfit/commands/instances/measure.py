@@ -13,6 +13,7 @@ from goodfit.commands.instances.time_budget import (
     time_instance_step,
     with_hours,
 )
+from goodfit.commands.places import known_digests
 from goodfit.preprocessing.frames_fill import fill_frames
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ def measure_instance_plan(
         store_folder(prepared.cache, plan),
         model.image_min_size,
         model.image_max_size,
+        digests=known_digests(prepared.cache),
     )
     seconds = time_instance_step(lambda: make_task(prepared, store, recipe, pretrained=False, workers=0), plan)
     if plan.budget.time is None:

@@ -12,7 +12,7 @@ from goodfit import __version__
 from goodfit.commands.instances.checking import checked, leaks
 from goodfit.commands.instances.edits import measured_parts, refuse_other_data, remarks_on_edits, values_of
 from goodfit.commands.instances.measure import measure_instance_plan
-from goodfit.commands.places import CHANGEABLE, cache_folder, choose_run, set_aside
+from goodfit.commands.places import CHANGEABLE, cache_folder, choose_run, known_digests, note_move, set_aside
 from goodfit.commands.trained import edits_since, refuse_edits
 from goodfit.data.instances.dataset import InstanceDataset, content_key, open_instances
 from goodfit.data.instances.splits import load_instance_split, make_instance_split
@@ -129,7 +129,7 @@ def prepare_instances(target: InstanceTarget, observer: Observer) -> PreparedIns
     """
     dataset, run = target.dataset, target.run
     result = checked(dataset, target.cache, observer, fresh=target.fresh)
-    fingerprint = measure_instances(dataset, result.hashes, key=content_key(dataset))
+    fingerprint = measure_instances(dataset, result.hashes, key=content_key(dataset, known_digests(target.cache)))
     if run.plan.is_file() and not target.fresh:
         return _recall(target, fingerprint, result, observer)
     return _begin(target, fingerprint, result, observer)
@@ -178,6 +178,7 @@ def _recall(
     settings = build_settings({**record["settings"], **changed})
     plan, split = target.plan or load_instance_plan(run.plan), _load_or_make_split(target, settings, result)
     refuse_other_data(plan, dataset, fingerprint.key, run.plan)
+    note_move(run, dataset, observer)
     _require_known_monitor(plan, settings)
     observer.note(f"plan and split: as they are in {run.path}")
     if target.plan is not None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from goodfit.data.digests import Digests
     from goodfit.data.instances.content import Visitor
     from goodfit.data.instances.findings import Kind
     from goodfit.data.instances.model import InstanceDataset
@@ -42,7 +43,7 @@ class InstanceCheck(ProblemTable):
         identical: names of frames with one and the same image, a list for each; for ``make_instance_split``.
         neighbours: set -> share of its frames with a training frame of the same video within ``WINDOW`` frames, for
             the split that came with the dataset; empty where none came.
-        key: ``check_key`` of what was checked.
+        key: ``check_key`` of what was checked, where the result is kept.
     """
 
     frames_checked: int = 0
@@ -57,11 +58,19 @@ class InstanceCheck(ProblemTable):
         return cls(**{**value, "problems": [Problem(**problem) for problem in value["problems"]]})
 
 
-def check_key(dataset: InstanceDataset) -> str:
-    """Digest all that a check depends on, to tell whether an earlier result still holds."""
+def check_key(dataset: InstanceDataset, digests: Digests | None = None) -> str:
+    """Digest all that a check depends on, to tell whether an earlier result still holds.
+
+    Args:
+        dataset: that was checked.
+        digests: what is known of its files; None: all are hashed.
+
+    Raises:
+        DatasetError: a file cannot be read.
+    """
     frames = [[frame.name, frame.group, frame.video, frame.number] for frame in dataset.frames]
     sets = [sorted((split or {}).items()) for split in (dataset.given_split, dataset.declared_split)]
-    parts = [content_key(dataset), frames, sets, [asdict(problem) for problem in dataset.problems]]
+    parts = [content_key(dataset, digests), frames, sets, [asdict(problem) for problem in dataset.problems]]
     return hashlib.blake2b(json.dumps(parts).encode(), digest_size=8).hexdigest()
 
 
@@ -116,8 +125,7 @@ def check_opened(
             neighbours = neighbours or judge_split(dataset, split)
             _judge(dataset, split, findings)
     problems = sorted([*dataset.problems, *findings.problems()], key=lambda problem: problem.severity != "error")
-    key = check_key(dataset)
-    return InstanceCheck(problems, len(contents.hashes), contents.hashes, identical, neighbours, key)
+    return InstanceCheck(problems, len(contents.hashes), contents.hashes, identical, neighbours)
 
 
 def _look_at_polygons(dataset: InstanceDataset, findings: Findings) -> None:

@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from goodfit.data.digests import Digests
 from goodfit.data.instances import kinds
 from goodfit.data.instances.categories import join_categories
 from goodfit.data.instances.coco import RawFile, read_coco
@@ -136,23 +137,30 @@ def _given_split(drafts: Sequence[Draft], names: dict[int, str]) -> dict[str, Se
     return sets
 
 
-def content_key(dataset: InstanceDataset) -> str:
-    """Digest what preprocessing and planning depend on: categories, objects, and size and time of every source file.
+def content_key(dataset: InstanceDataset, digests: Digests | None = None) -> str:
+    """Digest what preprocessing and planning depend on: categories, objects, and the content of every source file.
+
+    Args:
+        dataset: as ``open_instances`` gave it.
+        digests: what is known of the files; None: all are hashed.
 
     Returns:
-        16 hexadecimal digits. Pixels are not read, so a copied dataset has another key unless its times were kept.
-        Groups and splits have no influence.
+        16 hexadecimal digits, the same for a copy of the dataset elsewhere. Groups and splits have no influence.
+
+    Raises:
+        DatasetError: a file cannot be read.
     """
+    digests = digests or Digests()
     digest = hashlib.blake2b(digest_size=8)
     digest.update(json.dumps([dataset.categories, dataset.has_masks]).encode())
-    stats: dict[Path, tuple[int, int]] = {}
     for frame in sorted(dataset.frames, key=lambda frame: frame.name):
         path = frame.source.path
-        if path not in stats:
-            status = path.stat()
-            stats[path] = (status.st_size, status.st_mtime_ns)
+        try:
+            content = digests.of(path)
+        except OSError as error:
+            raise DatasetError(f"{path}: cannot be read ({error.strerror}).") from error
         number = frame.source.frame if isinstance(frame.source, VideoSource) else None
         objects = [[one.category, one.box, one.segmentation, one.crowd, one.track] for one in frame.instances]
-        entry = [frame.name, frame.height, frame.width, relative(dataset.root, path), number, *stats[path], objects]
+        entry = [frame.name, frame.height, frame.width, relative(dataset.root, path), number, content, objects]
         digest.update(json.dumps(entry).encode())
     return digest.hexdigest()

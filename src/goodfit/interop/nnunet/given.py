@@ -34,8 +34,13 @@ def has_given_plan(dataset: Dataset, settings: Settings) -> bool:
     return dataset.layout == "preprocessed" or settings.plan.plans is not None
 
 
-def given_plan(dataset: Dataset, settings: Settings) -> Plan:
+def given_plan(dataset: Dataset, settings: Settings, key: str | None = None) -> Plan:
     """Make a plan of nnU-Net's plans file; what of it is not followed is warned about by name.
+
+    Args:
+        dataset: raw or preprocessed.
+        settings: of the user.
+        key: ``content_key`` of the dataset, where it is at hand.
 
     Raises:
         PlanError: the file or the configuration cannot be used.
@@ -50,7 +55,7 @@ def given_plan(dataset: Dataset, settings: Settings) -> Plan:
         )
     plans = read_nnunet_plans(_plans_file(dataset, settings))
     name, reason = _choose(plans, dataset, settings)
-    plan = plan_from_nnunet(plans, _description(dataset), name, key=content_key(dataset))
+    plan = plan_from_nnunet(plans, _description(dataset), name, key=key or content_key(dataset))
     for sentence in not_followed(plans, name):
         logger.warning(sentence)
     left_out = [part for part in plan.reasons["configurations"].split("; ") if part.startswith("left out: ")]

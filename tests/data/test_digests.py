@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from goodfit.preprocessing import frames_digest
-from goodfit.preprocessing.frames_digest import Digests, digest_file
+from goodfit.data import digests as module
+from goodfit.data.digests import Digests, digest_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,7 +23,7 @@ def hashed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         names.append(path.name)
         return digest_file(path)
 
-    monkeypatch.setattr(frames_digest, "digest_file", counting)
+    monkeypatch.setattr(module, "digest_file", counting)
     return names
 
 

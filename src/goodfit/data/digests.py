@@ -1,4 +1,4 @@
-"""Digests of the source files of frames, remembered by size and time so that nothing is hashed twice."""
+"""Digests of source files, remembered by size and time so that nothing is hashed twice."""
 
 from __future__ import annotations
 
@@ -31,14 +31,16 @@ class Digests:
     The file that remembers it only saves time: where it is missing or damaged, sources are hashed again.
 
     Args:
-        path: of that file.
+        path: of that file; None: remembered by this object alone.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path | None = None) -> None:
         self._path = path
         self._lock = threading.Lock()
         self._changed = False
         self._known: dict[str, tuple[int, int, str]] = {}
+        if path is None:
+            return
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
             self._known = {name: (int(size), int(time), str(digest)) for name, (size, time, digest) in content.items()}
@@ -64,6 +66,6 @@ class Digests:
     def save(self) -> None:
         """Write what is new to the disk."""
         with self._lock:
-            if self._changed:
+            if self._changed and self._path is not None:
                 write_text(self._path, json.dumps(self._known, separators=(",", ":")))
                 self._changed = False
