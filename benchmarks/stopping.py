@@ -1,8 +1,8 @@
 """When to stop: poly for the whole budget, poly cut off at the plateau, and goodfit's plateau with a cooldown.
 
 Every rule trains the same network on the same split with the same largest budget and the same optimizer; only
-schedule and stopping differ. Small networks (a quarter of the planned channels) and few training cases let the whole
-polynomial run level off within minutes: where it still rises at its end, any rule that stops earlier ends lower.
+schedule and stopping differ. Small networks (a quarter of the planned channels) and long budgets let the whole
+polynomial run level off: where it still rises at its end, any rule that stops earlier ends lower.
 Finished runs are kept as results/stopping/*.json and not done again; an interrupted one goes on.
 """
 
@@ -25,35 +25,20 @@ if TYPE_CHECKING:
 
 
 class Setup(NamedTuple):
-    """How a dataset is trained here: patches so small that a step takes 50 to 250 ms of one core.
-
-    Attributes:
-        training_cases: as many of the split's training part, evenly chosen; None: all. Validation and test stay whole.
-        validation_share: share of the time that whole-case validations may take, where the default of a tenth would
-            leave too few cases: the steps here are far shorter than those of a real training.
-    """
+    """How a dataset is trained here: patches so small that a step takes 50 to 250 ms of one core."""
 
     folder: str
     batch_size: int
     patch_size: str
-    training_cases: int | None = None
+    epochs: int
+    steps_per_epoch: int = 20
     configuration: str = "2d"
-    epochs: int = 300
-    steps_per_epoch: int = 40
-    validation_share: float | None = None
 
 
 SETUPS = {
-    "hippocampus": Setup(
-        "Dataset004_Hippocampus",
-        2,
-        "40x56x40",
-        configuration="3d_fullres",
-        epochs=450,
-        steps_per_epoch=20,
-    ),
-    "blood cells": Setup("Dataset110_WBC1", 4, "64x64"),
-    "retina": Setup("Dataset101_CHASE", 4, "64x64", 4, epochs=1000, steps_per_epoch=20),
+    "hippocampus": Setup("Dataset004_Hippocampus", 2, "40x56x40", configuration="3d_fullres", epochs=1000),
+    "blood cells": Setup("Dataset110_WBC1", 4, "64x64", epochs=600, steps_per_epoch=40),
+    "retina": Setup("Dataset101_CHASE", 4, "128x128", epochs=750),
 }
 FULL, CUT, OURS = "poly, whole budget", "poly, cut off", "plateau and cooldown"
 HACK = ("--schedule", "poly", "--patience", "30", "--min-delta", "0.001", "--smoothing", "0.5")
@@ -116,12 +101,9 @@ def one(options: argparse.Namespace, name: str, rule: str, seed: int) -> dict[st
             plan = ("--configuration", setup.configuration, "--batch-size", setup.batch_size)
             plan += ("--patch-size", setup.patch_size)
             plan += ("--epochs", setup.epochs, "--steps-per-epoch", setup.steps_per_epoch)
-            if setup.validation_share is not None:
-                plan += ("--set", f"training.validation_share={setup.validation_share}")
             more = options.options.split() if rule == OURS else ()
             call(folder, "plan", dataset, "--run", run, *plan, *as_settings((*RULES[rule], "--seed", str(seed), *more)))
             narrow(folder / run / "plan.json")
-            thin(folder / run / "splits.json", setup.training_cases)
         call(folder, "train", dataset, "--run", run)
     outcome = {"dataset": name, "rule": rule, "seed": seed, **read_run(folder / run), "machine": machine()}
     outcome["stopped_by"] = json.loads((folder / run / "events.json").read_text(encoding="utf-8"))[-2:]
@@ -155,16 +137,6 @@ def narrow(file: Path) -> None:
     network = plan["configurations"][plan["configuration"]]["network"]
     network["features"] = [max(4, round(CHANNELS * features)) for features in network["features"]]
     write_json(file, plan)
-
-
-def thin(file: Path, training_cases: int | None) -> None:
-    """Leave a split so many training cases, evenly chosen."""
-    if training_cases is None:
-        return
-    split = json.loads(file.read_text(encoding="utf-8"))
-    every = len(split["train"]) / training_cases
-    split["train"] = [split["train"][int(number * every)] for number in range(training_cases)]
-    write_json(file, split)
 
 
 def call(folder: Path, *arguments: object) -> None:

@@ -6,6 +6,7 @@ import itertools
 import math
 from dataclasses import replace
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -233,6 +234,23 @@ def simulations(draw: st.DrawFn) -> Simulation:
         draw(st.one_of(st.none(), st.integers(1, 500))),
         draw(st.one_of(st.none(), st.integers(1, 400))),
     )
+
+
+def test_the_past_weighs_less_with_each_epoch_however_often_it_is_measured() -> None:
+    control = replace(PLAIN, smoothing=0.81)
+
+    def smoothed(period: int, steps: int) -> float | None:
+        state = observe(control, ControllerState(step=10), 0.0)
+        for step in range(10 + period, 11 + steps, period):
+            state = observe(control, replace(state, step=step), 1.0)
+        return state.smoothed
+
+    assert smoothed(10, 10) == pytest.approx(1 - 0.81)
+    assert smoothed(5, 10) == pytest.approx(1 - 0.81)
+    assert smoothed(5, 5) == pytest.approx(1 - 0.9)
+    assert smoothed(30, 30) == pytest.approx(1 - 0.81**3)
+    again = observe(control, observe(control, ControllerState(step=10), 0.4), 0.9)
+    assert (again.smoothed, again.observed_step) == (0.4, 10)
 
 
 @settings(max_examples=200, deadline=None)

@@ -33,7 +33,8 @@ class ControllerSettings:
         min_delta: rise (or fall) of the smoothed metric that counts as an improvement.
         monitor: name of the watched metric, for messages.
         larger_is_better: whether the watched metric rises as the fit gets better.
-        smoothing: weight of the past in the running mean that the patience looks at, in [0, 1).
+        smoothing: weight of the past in the running mean that the patience looks at, in [0, 1), for each epoch that
+            has passed since the value before: what is measured rarely is smoothed over the same epochs.
         validate_every: steps from one validation to the next; the last step of a run is validated, too.
         patience_share: epochs without improvement as a share of the epochs so far: the longer wait of the two counts.
     """
@@ -73,6 +74,7 @@ class ControllerState:
         best: best smoothed value so far.
         best_epoch: epoch (counted from 1) of the best value.
         observed_epoch: epoch of the newest value; 0 before the first.
+        observed_step: its step.
         cooldown: set once the cooldown has begun.
         stopped_by: why the cooldown began.
     """
@@ -84,6 +86,7 @@ class ControllerState:
     best: float | None = None
     best_epoch: int = 0
     observed_epoch: int = 0
+    observed_step: int = 0
     cooldown: Cooldown | None = None
     stopped_by: str | None = None
 
@@ -159,8 +162,9 @@ def observe(settings: ControllerSettings, state: ControllerState, metric: float 
         return state
     epoch = math.ceil(state.step / settings.steps_per_epoch)
     past = state.smoothed
-    smoothed = metric if past is None else settings.smoothing * past + (1 - settings.smoothing) * metric
-    state = replace(state, smoothed=smoothed, observed_epoch=epoch)
+    weight = settings.smoothing ** ((state.step - state.observed_step) / settings.steps_per_epoch)
+    smoothed = metric if past is None else weight * past + (1 - weight) * metric
+    state = replace(state, smoothed=smoothed, observed_epoch=epoch, observed_step=state.step)
     gain = math.inf if state.best is None else (smoothed - state.best) * (1 if settings.larger_is_better else -1)
     if gain > settings.min_delta:
         return replace(state, best=smoothed, best_epoch=epoch)
