@@ -8,8 +8,9 @@ Finished runs are kept as results/stopping/*.json and not done again; an interru
 
 from __future__ import annotations
 
+import csv
 import json
-import resource
+import os
 import statistics
 import subprocess
 from pathlib import Path
@@ -84,7 +85,6 @@ def one(options: argparse.Namespace, name: str, rule: str, seed: int) -> dict[st
     if options.table:
         return None
     print(f"{key}: training", flush=True)
-    before = cpu_minutes()
     setup = SETUPS[name]
     dataset = (options.data / setup.folder).resolve()
     folder = options.runs.resolve()
@@ -107,10 +107,9 @@ def one(options: argparse.Namespace, name: str, rule: str, seed: int) -> dict[st
         call(folder, "train", dataset, "--run", run)
     outcome = {"dataset": name, "rule": rule, "seed": seed, **read_run(folder / run), "machine": machine()}
     outcome["stopped_by"] = json.loads((folder / run / "events.json").read_text(encoding="utf-8"))[-2:]
-    outcome["cpu_minutes"] = cpu_minutes() - before
+    outcome["cpu_minutes"] = cpu_minutes(folder / run / "metrics.csv")
     if rule == FULL:
-        for cost in ("minutes", "cpu_minutes"):
-            outcome[cost] += one(options, name, CUT, seed)[cost]  # type: ignore[index]
+        outcome["minutes"] += one(options, name, CUT, seed)["minutes"]  # type: ignore[index]
     write_json(result, outcome)
     print(
         f"{key}: Dice {say_dice(outcome)} after {outcome['steps']} steps, {outcome['cpu_minutes']:.1f} CPU min",
@@ -119,10 +118,14 @@ def one(options: argparse.Namespace, name: str, rule: str, seed: int) -> dict[st
     return outcome
 
 
-def cpu_minutes() -> float:
-    """Minutes of processor time of all that was called: unlike wall time, it bears other work on the machine."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return (used.ru_utime + used.ru_stime) / 60
+def cpu_minutes(curves: Path) -> float:
+    """Minutes of processor time of the epochs, interrupted or not: unlike wall time, it bears other work on the machine.
+
+    The curves' share is one of the cores that the training could use: this process's, which it inherits.
+    """
+    with curves.open(newline="", encoding="utf-8") as file:
+        seconds = sum(float(row["seconds"]) * float(row["cpu_percent"]) / 100 for row in csv.DictReader(file))
+    return seconds * len(os.sched_getaffinity(0)) / 60
 
 
 def as_settings(options: Sequence[str]) -> list[str]:
