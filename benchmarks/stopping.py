@@ -37,7 +37,7 @@ class Setup(NamedTuple):
 
 
 SETUPS = {
-    "hippocampus": Setup("Dataset004_Hippocampus", 2, "40x56x40", configuration="3d_fullres", epochs=1000),
+    "hippocampus": Setup("Dataset004_Hippocampus", 2, "24x32x24", configuration="3d_fullres", epochs=1200),
     "blood cells": Setup("Dataset110_WBC1", 4, "64x64", epochs=600, steps_per_epoch=40),
     "retina": Setup("Dataset101_CHASE", 4, "128x128", epochs=750),
 }

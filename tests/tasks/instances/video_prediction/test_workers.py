@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import os
-import sys
 import threading
 import time
 from itertools import count
@@ -32,16 +30,6 @@ def test_items_go_through_in_order() -> None:
         workers.start("squaring", lambda: squares.fill(number**2 for number in numbers))
         workers.run("taking", lambda: taken.extend(squares))
     assert taken == [number**2 for number in range(200)]
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="threads have a niceness of their own on Linux alone")
-def test_threads_give_way_to_the_one_that_started_them() -> None:
-    before = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
-    seen: list[int] = []
-    with Workers() as workers:
-        workers.start("looking", lambda: seen.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id())))
-    assert seen == [max(before, 10)]
-    assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == before
 
 
 def test_channel_that_is_full_makes_its_filler_wait() -> None:

@@ -8,7 +8,6 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from goodfit.data.video.decode import FramePixels, iterate_decoded
 from goodfit.data.video.index import open_video
@@ -136,8 +135,6 @@ def predict_video(
     artist = Artist(categories, Style.for_size(index.height, index.width))
     kept_frames = frames_waiting(stride, batch, tracking)
     with ExitStack() as stack:
-        # Threads of NumPy's BLAS keep spinning after each product, in the way of the network's.
-        stack.enter_context(threadpool_limits(limits=1, user_api="blas"))
         tables = stack.enter_context(TrackTables(files, index, categories))
         writer = stack.enter_context(VideoWriter(output, index.width, index.height, source=index, quick=True))
         workers = stack.enter_context(Workers())

@@ -6,8 +6,6 @@ of any of them stops all, and is raised where the threads were started, with the
 
 from __future__ import annotations
 
-import os
-import sys
 import threading
 from collections import deque
 from collections.abc import Generator
@@ -20,9 +18,6 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 T = TypeVar("T")
-
-_NICENESS = 10
-"""Of the threads beside the caller's, on Linux's scale of 0 to 19."""
 
 
 class StageError(GoodfitError):
@@ -113,15 +108,7 @@ class Workers:
 
     def start(self, name: str, job: Callable[[], None]) -> None:
         """Run a job in a thread of its own; ``name`` is what an error message calls it."""
-
-        def behind() -> None:
-            # A network's threads wait for each other: one that loses its core for a moment holds all of them up.
-            if sys.platform == "linux":
-                own = threading.get_native_id()
-                os.setpriority(os.PRIO_PROCESS, own, max(_NICENESS, os.getpriority(os.PRIO_PROCESS, own)))
-            self._guarded(name, job)
-
-        thread = threading.Thread(target=behind, name=name, daemon=True)
+        thread = threading.Thread(target=self._guarded, args=(name, job), name=name, daemon=True)
         self._threads.append(thread)
         thread.start()
 
