@@ -32,14 +32,13 @@ class Setup(NamedTuple):
     batch_size: int
     patch_size: str
     epochs: int
-    steps_per_epoch: int = 20
-    configuration: str = "2d"
+    steps_per_epoch: int
 
 
 SETUPS = {
-    "hippocampus": Setup("Dataset004_Hippocampus", 2, "24x32x24", configuration="3d_fullres", epochs=1200),
+    "hippocampus": Setup("Dataset004_Hippocampus", 16, "56x40", epochs=500, steps_per_epoch=40),
     "blood cells": Setup("Dataset110_WBC1", 4, "64x64", epochs=600, steps_per_epoch=40),
-    "retina": Setup("Dataset101_CHASE", 4, "128x128", epochs=750),
+    "retina": Setup("Dataset101_CHASE", 4, "128x128", epochs=750, steps_per_epoch=20),
 }
 FULL, CUT, OURS = "poly, whole budget", "poly, cut off", "plateau and cooldown"
 HACK = ("--schedule", "poly", "--patience", "30", "--min-delta", "0.001", "--smoothing", "0.5")
@@ -98,7 +97,7 @@ def one(options: argparse.Namespace, name: str, rule: str, seed: int) -> dict[st
             call(folder, "resume", run)
     else:
         if not (folder / run / "plan.json").is_file():
-            plan = ("--configuration", setup.configuration, "--batch-size", setup.batch_size)
+            plan = ("--configuration", "2d", "--batch-size", setup.batch_size)
             plan += ("--patch-size", setup.patch_size)
             plan += ("--epochs", setup.epochs, "--steps-per-epoch", setup.steps_per_epoch)
             more = options.options.split() if rule == OURS else ()
