@@ -9,6 +9,7 @@ import pytest
 
 from goodfit.data import digests as module
 from goodfit.data.digests import Digests, digest_file
+from goodfit.errors import DatasetError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,6 +57,19 @@ def test_a_damaged_memory_is_forgotten(tmp_path: Path, content: str) -> None:
     assert digests.of(tmp_path / "a") == digest_file(tmp_path / "a")
     digests.save()
     assert Digests(tmp_path / "sources.json").of(tmp_path / "a") == digest_file(tmp_path / "a")
+
+
+def test_many_files_are_hashed_once_each(tmp_path: Path, hashed: list[str]) -> None:
+    files = [tmp_path / f"{number}.mp4" for number in range(20)]
+    for file in files:
+        file.write_bytes(file.name.encode())
+    digests = Digests()
+    found = digests.of_all([*files, *files])
+    assert sorted(hashed) == sorted(file.name for file in files)
+    assert found == {file: digest_file(file) for file in files}
+    files[3].unlink()
+    with pytest.raises(DatasetError, match=r"3\.mp4: cannot be read \(No such file"):
+        digests.of_all(files)
 
 
 def test_a_missing_file_is_an_error(tmp_path: Path) -> None:

@@ -79,12 +79,8 @@ def check_key(dataset: Dataset, digests: Digests | None = None) -> str:
     """
     digests = digests or Digests()
     groups = [[case.name, case.group, case.label is None] for case in (*dataset.cases, *dataset.test_cases)]
-    bare = [
-        [relative(dataset.root, file), digests.of(file)]
-        for case in dataset.test_cases
-        if case.label is None
-        for file in case.images
-    ]
+    unlabelled = digests.of_all(file for case in dataset.test_cases if case.label is None for file in case.images)
+    bare = [[relative(dataset.root, file), content] for file, content in unlabelled.items()]
     parts = [content_key(dataset, digests), groups, bare, [asdict(problem) for problem in dataset.problems]]
     return hashlib.blake2b(json.dumps(parts).encode(), digest_size=8).hexdigest()
 

@@ -271,18 +271,20 @@ def content_key(dataset: Dataset, digests: Digests | None = None) -> str:
     Raises:
         DatasetError: a file cannot be read.
     """
-    digests = digests or Digests()
     labels = dataset.labels
     digest = hashlib.blake2b(digest_size=8)
     classes = [[name, list(values)] for name, values in labels.classes.items()]
     digest.update(json.dumps([dataset.channels, classes, labels.ignore, labels.regions_order]).encode())
-    for case in (*dataset.cases, *(case for case in dataset.test_cases if case.label is not None)):
-        try:
-            for file in case.files:
-                content = file.stat().st_size if dataset.layout == "preprocessed" else digests.of(file)
-                digest.update(json.dumps([case.name, relative(dataset.root, file), content]).encode())
-            if dataset.layout == "preprocessed":
-                digest.update(digests.of(case.images[0].with_suffix(".pkl")).encode())
-        except OSError as error:
-            raise DatasetError(f"{error.filename}: cannot be read ({error.strerror}).") from error
+    cases = (*dataset.cases, *(case for case in dataset.test_cases if case.label is not None))
+    digests = digests or Digests()
+    files = [(case.name, file) for case in cases for file in case.files]
+    contents: Mapping[Path, str | int]
+    if dataset.layout == "preprocessed":
+        contents = {file: file.stat().st_size for _, file in files}
+        notes = digests.of_all(case.images[0].with_suffix(".pkl") for case in cases)
+        digest.update(json.dumps(list(notes.values())).encode())
+    else:
+        contents = digests.of_all(file for _, file in files)
+    for name, file in files:
+        digest.update(json.dumps([name, relative(dataset.root, file), contents[file]]).encode())
     return digest.hexdigest()

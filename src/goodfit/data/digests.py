@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+from goodfit.errors import DatasetError
 from goodfit.files import write_text
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
 _BLOCK = 1 << 20
@@ -62,6 +66,19 @@ class Digests:
                 self._known[name] = (status.st_size, status.st_mtime_ns, digest)
                 self._changed = True
         return digest
+
+    def of_all(self, paths: Iterable[Path]) -> dict[Path, str]:
+        """Hex digest of each of many files; several threads hash them.
+
+        Raises:
+            DatasetError: a file cannot be read.
+        """
+        distinct = list(dict.fromkeys(paths))
+        try:
+            with ThreadPoolExecutor(min(8, os.cpu_count() or 1), thread_name_prefix="digest") as pool:
+                return dict(zip(distinct, pool.map(self.of, distinct), strict=True))
+        except OSError as error:
+            raise DatasetError(f"{error.filename}: cannot be read ({error.strerror}).") from error
 
     def save(self) -> None:
         """Write what is new to the disk."""

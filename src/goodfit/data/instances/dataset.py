@@ -150,17 +150,13 @@ def content_key(dataset: InstanceDataset, digests: Digests | None = None) -> str
     Raises:
         DatasetError: a file cannot be read.
     """
-    digests = digests or Digests()
+    contents = (digests or Digests()).of_all(frame.source.path for frame in dataset.frames)
     digest = hashlib.blake2b(digest_size=8)
     digest.update(json.dumps([dataset.categories, dataset.has_masks]).encode())
     for frame in sorted(dataset.frames, key=lambda frame: frame.name):
         path = frame.source.path
-        try:
-            content = digests.of(path)
-        except OSError as error:
-            raise DatasetError(f"{path}: cannot be read ({error.strerror}).") from error
         number = frame.source.frame if isinstance(frame.source, VideoSource) else None
         objects = [[one.category, one.box, one.segmentation, one.crowd, one.track] for one in frame.instances]
-        entry = [frame.name, frame.height, frame.width, relative(dataset.root, path), number, content, objects]
+        entry = [frame.name, frame.height, frame.width, relative(dataset.root, path), number, contents[path], objects]
         digest.update(json.dumps(entry).encode())
     return digest.hexdigest()
