@@ -38,7 +38,7 @@ class Setup(NamedTuple):
 SETUPS = {
     "hippocampus": Setup("Dataset004_Hippocampus", 16, "56x40", epochs=500, steps_per_epoch=40),
     "blood cells": Setup("Dataset110_WBC1", 4, "64x64", epochs=600, steps_per_epoch=40),
-    "retina": Setup("Dataset101_CHASE", 4, "128x128", epochs=750, steps_per_epoch=20),
+    "retina": Setup("Dataset101_CHASE", 4, "128x128", epochs=900, steps_per_epoch=20),
 }
 FULL, CUT, OURS = "poly, whole budget", "poly, cut off", "plateau and cooldown"
 HACK = ("--schedule", "poly", "--patience", "30", "--min-delta", "0.001", "--smoothing", "0.5")
