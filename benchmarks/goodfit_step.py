@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from goodfit.cli.screen import Screen
-from goodfit.commands.fitting import controller_settings, default_workers
+from goodfit.commands.fitting import controller_settings, loader_workers
 from goodfit.commands.plan import aim, prepare
 from goodfit.commands.preprocess import fill_store
 from goodfit.observer import Observer
@@ -99,7 +99,7 @@ def open_task(prepared: Prepared) -> SegmentationTask:
     plan, split = prepared.plan, prepared.split
     store = fill_store(prepared, Observer(), [plan.configuration])[plan.configuration]
     device = choose_device("cpu")
-    return SegmentationTask(plan, store, split.train, split.validation, device, default_workers(device))
+    return SegmentationTask(plan, store, split.train, split.validation, device, loader_workers(device, None))
 
 
 def run_loop(prepared: Prepared, task: SegmentationTask, on_report: Callable[[Report], None]) -> None:
@@ -149,7 +149,7 @@ def main() -> None:
         "precision": plan.training.precision,
         "optimizer": plan.training.optimizer,
         "threads": torch.get_num_threads(),
-        "loader_processes": default_workers(torch.device("cpu")),
+        "loader_processes": loader_workers(torch.device("cpu"), None),
     }
     options.out.write_text(json.dumps(result))
 

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from goodfit.planning.instances.plan import InstancePlan
-    from goodfit.planning.memory import MemoryPrediction
-    from goodfit.planning.plan import Configuration, Precision
+    from goodfit.planning.memory import MemoryPrediction, Precision
+    from goodfit.planning.plan import Configuration
 
 MEDIAN_AIM, WORST_AIM = 0.05, 0.10
 GIB = 2**30

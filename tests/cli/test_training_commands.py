@@ -65,8 +65,12 @@ def test_a_run_without_test_cases_ends_without_scores(
 
 def test_every_option_of_resume_reaches_the_function(monkeypatch: pytest.MonkeyPatch) -> None:
     resume = Command(monkeypatch, "resume", FINISHED, "control")
-    shown = run("resume", "here", *flags([*MACHINE, "device"]))
-    assert asked(resume) == {"run": Path("here"), **{name: WISHES[name] for name in [*MACHINE, "device"]}}
+    shown = run("resume", "here", *flags([*MACHINE, "device"]), "--dataset", "moved")
+    assert asked(resume) == {
+        "run": Path("here"),
+        "dataset": Path("moved"),
+        **{name: WISHES[name] for name in [*MACHINE, "device"]},
+    }
     assert "mean Dice 0.9000" in shown
 
 
@@ -76,10 +80,11 @@ def test_resume_takes_no_option_that_would_change_the_training() -> None:
 
 def test_every_option_of_extend_reaches_the_function(monkeypatch: pytest.MonkeyPatch) -> None:
     extend = Command(monkeypatch, "extend", FINISHED)
-    run("extend", "here", "--to", "there", *flags(["epochs", "time", "patience"]))
+    run("extend", "here", "--to", "there", "--dataset", "moved", *flags(["epochs", "time", "patience"]))
     assert asked(extend) == {
         "run": Path("here"),
         "to": Path("there"),
+        "dataset": Path("moved"),
         **{name: WISHES[name] for name in ("epochs", "time", "patience")},
     }
 

@@ -85,7 +85,7 @@ def test_resume_trains_on_with_the_runs_own_dataset(
     hook, observer = Hook(), Observer()
     assert resume(str(run.path), hooks=[hook], recipe=Mine, observer=observer, workers=2) == "the result"
     assert got == {
-        "arguments": (str(tmp_path),),
+        "arguments": (tmp_path,),
         "run": run.path,
         "settings": asked,
         "hooks": [hook],
@@ -95,10 +95,15 @@ def test_resume_trains_on_with_the_runs_own_dataset(
     }
 
 
-def test_resume_says_how_to_name_a_dataset_that_moved(run: RunFolder, tmp_path: Path) -> None:
+def test_resume_says_how_to_name_a_dataset_that_moved(
+    run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run.update_record(dataset=str(tmp_path / "gone"), status="interrupted", settings={})
-    with pytest.raises(RunError, match=f"gone: the dataset of .*goodfit train NEW --run {run.path}"):
+    with pytest.raises(RunError, match=r"gone: the dataset of .* Say where it is with --dataset"):
         resume(run.path)
+    monkeypatch.setattr(module, "train", lambda place, **options: (place, options["settings"]))
+    run.update_record(settings={"data.group_by": "(.+)"})
+    assert resume(run.path, dataset=tmp_path) == (tmp_path, {"data.group_by": "(.+)"})
 
 
 @pytest.mark.parametrize("record", [{}, {"dataset": None}, {"dataset": 3}])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -26,7 +27,6 @@ from goodfit.training.schedule import Cooldown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from goodfit.commands.plan import Prepared
 
@@ -109,7 +109,7 @@ def test_it_begins_with_the_state_before_the_cooldown_in_a_folder_of_its_own(
     longer = RunFolder(run.path.with_name("run-extended"))
     assert trained["run"] == longer.path
     assert trained["settings"] == {"training.seed": 1, "budget.epochs": 9}
-    assert trained["arguments"] == (run.read_record()["dataset"],)
+    assert trained["arguments"] == (Path(run.read_record()["dataset"]),)
     taken, stable = load_checkpoint(longer.last), load_checkpoint(run.stable)
     assert torch.equal(taken.groups["network"]["weight"], torch.full((3,), float(STABLE)))
     assert taken.state["hooks"] == {"0:a:B": {"n": STABLE}}

@@ -96,10 +96,6 @@ def test_a_folder_of_something_else_is_left_alone(dataset: Dataset, tmp_path: Pa
         choose_run(dataset, tmp_path / "photos", {}, fresh=False)
     with pytest.raises(RunError, match="this is a file"):
         choose_run(dataset, tmp_path / "photos" / "cat.jpg", {}, fresh=False)
-    begun(dataset, tmp_path / "other", {})
-    RunFolder(tmp_path / "other").update_record(dataset=str(tmp_path / "photos"))
-    with pytest.raises(RunError, match=r"of the dataset .*photos"):
-        choose_run(dataset, tmp_path / "other", {}, fresh=False)
 
 
 def test_what_a_failed_call_left_is_no_hindrance(dataset: Dataset, tmp_path: Path) -> None:

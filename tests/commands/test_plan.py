@@ -140,11 +140,13 @@ def test_a_changed_dataset_makes_the_plan_stale(root: Path, tmp_path: Path, meas
 def test_a_dataset_that_moved_is_known_by_its_content(root: Path, tmp_path: Path, measuring: Measuring) -> None:
     planned = plan(root, run=tmp_path / "run")
     elsewhere = shutil.copytree(root, tmp_path / "elsewhere", copy_function=shutil.copyfile)
-    with pytest.raises(RunError, match="this run is of the dataset"):
-        plan(elsewhere, run=planned.run.path)
-    shutil.rmtree(root)
     assert plan(elsewhere, run=planned.run.path).plan == planned.plan
     assert planned.run.read_record()["dataset"] == str(elsewhere)
+    (elsewhere / "imagesTr" / "c1_0000.nii.gz").write_bytes((root / "imagesTr" / "c2_0000.nii.gz").read_bytes())
+    shutil.rmtree(root)
+    other = elsewhere.rename(tmp_path / "other")
+    with pytest.raises(PlanError, match=r"plan is of the dataset .*elsewhere, and .*other has another content"):
+        plan(other, run=planned.run.path)
 
 
 def test_an_impossible_edit_is_named(root: Path, tmp_path: Path, measuring: Measuring) -> None:

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from goodfit.commands.fitting import TrainResult
 
 Run = Annotated[Path, typer.Argument(help="Run folder of a training.", show_default=False)]
+MovedDataset = Annotated[
+    Path | None, typer.Option("--dataset", help="Where the dataset is now, if it or the run has moved.")
+]
 
 
 @with_settings(PLANNING, SPLIT, TRAINING, MACHINE)
@@ -50,6 +53,7 @@ def train(
 def resume(
     run: Run,
     *,
+    dataset: MovedDataset = None,
     device: o.Device = None,
     verbose: o.Verbose = False,
     **wishes: Any,
@@ -64,7 +68,7 @@ def resume(
 
     show_logs(verbose)
     with Screen() as screen:
-        result = run_resume(run, observer=screen, device=device, **wishes)
+        result = run_resume(run, dataset=dataset, observer=screen, device=device, **wishes)
     show_end(result)
 
 
@@ -77,6 +81,7 @@ def extend(
     time: Annotated[str | None, typer.Option("--time", help="Time for the extension, like 30m.")] = None,
     patience: o.Patience = None,
     to: Annotated[Path | None, typer.Option("--to", help="Folder of the longer run. Default: RUN-extended.")] = None,
+    dataset: MovedDataset = None,
     verbose: o.Verbose = False,
 ) -> None:
     """Train a finished run longer, from the state before its cooldown; the finished run stays as it is."""
@@ -85,7 +90,7 @@ def extend(
 
     show_logs(verbose)
     with Screen() as screen:
-        result = run_extend(run, epochs=epochs, time=time, patience=patience, to=to, observer=screen)
+        result = run_extend(run, epochs=epochs, time=time, patience=patience, to=to, dataset=dataset, observer=screen)
     show_end(result)
 
 

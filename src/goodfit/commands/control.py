@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
-from goodfit.commands.places import lasting
+from goodfit.commands.places import dataset_of, lasting
 from goodfit.commands.train import train
 from goodfit.errors import RunError
 from goodfit.training.requests import ask_to_stop
@@ -55,6 +55,7 @@ def in_use(folder: Path) -> bool:
 def resume(
     run: str | Path,
     *,
+    dataset: str | Path | None = None,
     hooks: Sequence[Hook] = (),
     recipe: type[Recipe] | str | None = None,
     observer: Observer | None = None,
@@ -64,6 +65,7 @@ def resume(
 
     Args:
         run: the run folder.
+        dataset: where it lies now, if it (or the run) has moved; its content must be the same.
         hooks: the objects it was begun with, where they cannot be imported by name.
         recipe: the class it was begun with, likewise.
         observer: told about the progress.
@@ -74,13 +76,6 @@ def resume(
     """
     folder = RunFolder(Path(run))
     record = folder.require_trained_here()
-    dataset = record.get("dataset")
-    if not isinstance(dataset, str):
-        raise RunError(f"{folder.record}: does not say which dataset was trained on. The file was edited or damaged.")
-    if not Path(dataset).exists():
-        raise RunError(
-            f"{dataset}: the dataset of {folder.path} is not there any more. Where it has moved to NEW, "
-            f"`goodfit train NEW --run {folder.path}` goes on with it."
-        )
+    place = dataset_of(folder, dataset)
     settings = lasting(record.get("settings", {}))
-    return train(dataset, run=folder.path, settings=settings, hooks=hooks, recipe=recipe, observer=observer, **options)
+    return train(place, run=folder.path, settings=settings, hooks=hooks, recipe=recipe, observer=observer, **options)

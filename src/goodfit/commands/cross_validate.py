@@ -15,7 +15,7 @@ from goodfit.commands.cross.probabilities import add_probabilities
 from goodfit.commands.cross.segmentation import SegmentationFolds
 from goodfit.commands.cross.setup import CrossValidation, Setup, gather_result, write_record
 from goodfit.commands.extensions import with_extensions
-from goodfit.commands.places import CHANGEABLE, cache_folder, known_digests
+from goodfit.commands.places import CHANGEABLE, cache_folder, known_digests, note_move, other_content
 from goodfit.commands.train import train
 from goodfit.commands.trained import edits_since
 from goodfit.data.folds import Folds, load_folds, save_folds
@@ -178,12 +178,16 @@ def _recall(
     record = folder.read()
     explicit = {**record.settings, **{name: value for name, value in explicit.items() if name.startswith(CHANGEABLE)}}
     subject = _subject(dataset, explicit, folder)
-    folds, plan = load_folds(folder.splits, dataset), kind.load_plan(folder.plan)
+    plan = kind.load_plan(folder.plan)
+    with known_digests(subject.cache) as digests:
+        key = kind.content_key(dataset, digests)
+    if plan.data.key != key:
+        raise PlanError(other_content(folder.plan, record.dataset, dataset))
+    record = record.model_copy(update={"dataset": str(dataset.root.resolve())})
+    for run in folder.begun().values():
+        note_move(run, dataset, observer)
+    folds = load_folds(folder.splits, dataset)
     names = _names(asked, folds)
-    if plan.data.key != kind.content_key(dataset, known_digests(subject.cache)):
-        raise PlanError(
-            f"{folder.plan}: the dataset has changed since this plan was made. Start again with --fresh, or restore it."
-        )
     for name, run in folder.begun().items():
         edits = edits_since(run, plan)
         if edits:

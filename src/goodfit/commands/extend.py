@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from goodfit.commands.cascade import share_previous_stage
-from goodfit.commands.places import lasting
+from goodfit.commands.places import dataset_of, lasting
 from goodfit.commands.plan import measured_parts
 from goodfit.commands.train import train
 from goodfit.commands.trained import identity_of, remember, trained_instance_plan, trained_plan
@@ -43,6 +43,7 @@ def extend(
     time: str | float | None = None,
     patience: int | str | None = None,
     to: str | Path | None = None,
+    dataset: str | Path | None = None,
     hooks: Sequence[Hook] = (),
     recipe: type[Recipe] | str | None = None,
     observer: Observer | None = None,
@@ -57,6 +58,7 @@ def extend(
         time: for the extension; in place of ``epochs`` or beside it.
         patience: in place of the run's.
         to: folder of the extension; default RUN-extended.
+        dataset: where it lies now, if it (or the run) has moved; its content must be the same.
         hooks: the objects it was begun with, where they cannot be imported by name.
         recipe: the class it was begun with, likewise.
         observer: told about the progress.
@@ -73,6 +75,7 @@ def extend(
         raise SettingsError("extend: say how much longer, with --epochs or --time.")
     if target.path.exists() and any(target.path.iterdir()):
         raise RunError(f"{target.path}: this folder is not empty. Choose another with --to.")
+    place = dataset_of(source, dataset)
     state = _state_before_cooldown(source)
     plan = _longer(source, state, wishes)
     settings = {**{name: value for name, value in record["settings"].items() if name != "budget.time"}, **wishes}
@@ -101,9 +104,7 @@ def extend(
             progress.best_metric = None
         content = {**state.state, "identity": identity_of(target), "progress": progress.to_dict()}
         save_checkpoint(target.last, Checkpoint(state.groups, content))
-    return train(
-        record["dataset"], run=target.path, settings=lasting(settings), hooks=hooks, recipe=recipe, observer=observer
-    )
+    return train(place, run=target.path, settings=lasting(settings), hooks=hooks, recipe=recipe, observer=observer)
 
 
 def _free_name(path: Path) -> Path:

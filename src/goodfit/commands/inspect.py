@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from goodfit.data.readers import Image
 
 
+_CHECK = "check.json"
+_FINGERPRINT = "fingerprint.json"
+
+
 def inspect(
     dataset: Dataset, cache: Path, observer: Observer, *, fresh: bool = False
 ) -> tuple[CheckResult, Fingerprint | None]:
@@ -38,12 +42,19 @@ def inspect(
     """
     if dataset.layout == "preprocessed":
         return inspect_arrays(dataset, cache, observer, fresh=fresh), None
-    check_file, fingerprint_file = cache / "check.json", cache / "fingerprint.json"
-    digests = known_digests(cache)
-    recalled = None if fresh else _recall(dataset, check_file, fingerprint_file, digests)
-    if recalled is not None:
-        observer.note(f"check and fingerprint of {len(dataset.cases)} cases: as before, the dataset has not changed")
-        return recalled
+    with known_digests(cache) as digests:
+        recalled = None if fresh else _recall(dataset, cache, digests)
+        if recalled is not None:
+            observer.note(
+                f"check and fingerprint of {len(dataset.cases)} cases: as before, the dataset has not changed"
+            )
+            return recalled
+        return _read(dataset, cache, observer, digests)
+
+
+def _read(
+    dataset: Dataset, cache: Path, observer: Observer, digests: Digests
+) -> tuple[CheckResult, Fingerprint | None]:
     measurements: list[CaseMeasurement] = []
     values = values_per_case(len(dataset.cases))
 
@@ -51,7 +62,7 @@ def inspect(
         measurements.append(measure_case(case.name, image, label, values=values))
         # Now, while they have just been read.
         for file in case.files:
-            digests.of(file)
+            digests.require(file)
 
     observer.stage("check and fingerprint")
     result = check_dataset(dataset, on_progress=observer.advance, visitor=visit)
@@ -59,21 +70,17 @@ def inspect(
         return result, None
     result = replace(result, key=check_key(dataset, digests))
     fingerprint = combine(measurements, content_key(dataset, digests))
-    digests.save()
-    save_fingerprint(fingerprint, fingerprint_file)
-    write_json(check_file, result.to_dict())
+    save_fingerprint(fingerprint, cache / _FINGERPRINT)
+    write_json(cache / _CHECK, result.to_dict())
     return result, fingerprint
 
 
-def _recall(
-    dataset: Dataset, check_file: Path, fingerprint_file: Path, digests: Digests
-) -> tuple[CheckResult, Fingerprint] | None:
-    if not (check_file.is_file() and fingerprint_file.is_file()):
+def _recall(dataset: Dataset, cache: Path, digests: Digests) -> tuple[CheckResult, Fingerprint] | None:
+    if not ((cache / _CHECK).is_file() and (cache / _FINGERPRINT).is_file()):
         return None
-    result = CheckResult.from_dict(read_json(check_file, DatasetError))
-    fingerprint = load_fingerprint(fingerprint_file)
+    result = CheckResult.from_dict(read_json(cache / _CHECK, DatasetError))
+    fingerprint = load_fingerprint(cache / _FINGERPRINT)
     same = result.key == check_key(dataset, digests) and fingerprint.key == content_key(dataset, digests)
-    digests.save()
     return (result, fingerprint) if same else None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -91,13 +92,35 @@ def find_run(dataset: Located, explicit: Mapping[str, Any]) -> Path | None:
     return None
 
 
-def is_of_another(recorded: object, dataset: Located) -> bool:
-    """Whether a run was begun with a dataset that lies elsewhere.
+def dataset_of(run: RunFolder, given: str | Path | None) -> Path:
+    """Say which dataset a run goes on with.
 
-    Where nothing lies at the recorded place any more, the dataset may have moved, or the run to another machine:
-    then its content decides, which the plan holds (``content_key``).
+    Args:
+        run: with a record.
+        given: where the dataset lies now; None: where it lay.
+
+    Raises:
+        RunError: the run does not say where, or it is not there any more.
     """
-    return recorded != str(dataset.root.resolve()) and (not isinstance(recorded, str) or Path(recorded).exists())
+    recorded = run.read_record().get("dataset")
+    if given is not None:
+        return Path(given)
+    if not isinstance(recorded, str):
+        raise RunError(f"{run.record}: does not say which dataset was trained on. The file was edited or damaged.")
+    if not os.path.exists(recorded):  # noqa: PTH110 - a place that may not be looked at is no dataset either
+        raise RunError(f"{recorded}: the dataset of {run.path} is not there any more. Say where it is with --dataset.")
+    return Path(recorded)
+
+
+def other_content(plan: Path, recorded: object, dataset: Located) -> str:
+    """Say that a plan is not of a dataset's content."""
+    place = str(dataset.root.resolve())
+    if recorded in (None, place):
+        return f"{plan}: the dataset has changed since this plan was made. Start again with --fresh, or restore it."
+    return (
+        f"{plan}: this plan is of the dataset {recorded}, and {place} has another content. Choose another folder with "
+        "--run, or start again with --fresh."
+    )
 
 
 def note_move(run: RunFolder, dataset: Located, observer: Observer) -> None:
@@ -112,7 +135,8 @@ def choose_run(dataset: Located, run: Path | None, explicit: Mapping[str, Any], 
     """Decide which run folder a call works in.
 
     Without ``run`` the newest run with the same settings goes on; ``fresh`` begins another. A folder named by
-    ``run`` goes on, too; with ``fresh`` its old content is moved aside once the new plan stands.
+    ``run`` goes on, too, wherever its dataset lies now: its plan knows the content (``content_key``). With ``fresh`` its
+    old content is moved aside once the new plan stands.
 
     Raises:
         RunError: the named folder holds something else, or a run with other settings.
@@ -132,8 +156,6 @@ def choose_run(dataset: Located, run: Path | None, explicit: Mapping[str, Any], 
     record = folder.read_record()
     if record.get("status") == IMPORTED:
         raise RunError(f"{run}: this folder holds an imported model. Choose another with --run.")
-    if is_of_another(record.get("dataset"), dataset):
-        raise RunError(f"{run}: this run is of the dataset {record.get('dataset')}. Choose another with --run.")
     recorded = record.get("settings", {})
     differing = {name: value for name, value in lasting(explicit).items() if recorded.get(name) != value}
     if differing:

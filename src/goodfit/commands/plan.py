@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 from goodfit import __version__
 from goodfit.commands.inspect import inspect
-from goodfit.commands.places import CHANGEABLE, cache_folder, choose_run, known_digests, note_move, set_aside
+from goodfit.commands.places import (
+    CHANGEABLE,
+    cache_folder,
+    choose_run,
+    known_digests,
+    note_move,
+    other_content,
+    set_aside,
+)
 from goodfit.commands.trained import edits_since, refuse_edits
 from goodfit.data.dataset import Dataset, content_key, open_dataset
 from goodfit.data.folds import FOLDS, all_split, find_splits, fold_split, load_folds, make_folds
@@ -133,9 +141,10 @@ def prepare(target: Target, observer: Observer, *, measure: bool, started: float
     if run.plan.is_file() and not target.fresh:
         changed = {name: value for name, value in target.explicit.items() if name.startswith(CHANGEABLE)}
         recorded = build_settings({**run.read_record()["settings"], **changed})
-        plan, split = target.plan or load_plan(run.plan), _load_or_make_split(target, recorded, observer)
+        plan = target.plan or load_plan(run.plan)
         _require_same_dataset(plan, target)
         note_move(run, dataset, observer)
+        split = _load_or_make_split(target, recorded, observer)
         _require_known_monitor(plan, recorded)
         observer.note(f"plan and split: as they are in {run.path}")
         prepared = Prepared(dataset, recorded, run, target.cache, plan, split)
@@ -195,13 +204,11 @@ def prepare(target: Target, observer: Observer, *, measure: bool, started: float
 
 
 def _require_same_dataset(plan: Plan, target: Target) -> None:
-    digests = known_digests(target.cache)
-    key = content_key(target.dataset, digests)
-    digests.save()
+    with known_digests(target.cache) as digests:
+        key = content_key(target.dataset, digests)
     if plan.data.key != key:
-        raise PlanError(
-            f"{target.run.plan}: the dataset has changed since this plan was made. Start again with --fresh, or restore it."
-        )
+        recorded = target.run.read_record().get("dataset") if target.run.record.is_file() else None
+        raise PlanError(other_content(target.run.plan, recorded, target.dataset))
 
 
 def _require_known_monitor(plan: Plan, settings: Settings) -> None:

@@ -188,7 +188,7 @@ def _require_same(crossed: Sequence[_Crossed]) -> None:
     first = crossed[0]
     for other in crossed[1:]:
         here, there = first.folder.path, other.folder.path
-        if first.dataset != other.dataset or first.plan.data.key != other.plan.data.key:
+        if first.plan.data.key != other.plan.data.key:
             raise RunError(
                 f"{here} and {there} are of different datasets, or of two states of one. They do not compare."
             )

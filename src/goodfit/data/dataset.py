@@ -281,7 +281,7 @@ def content_key(dataset: Dataset, digests: Digests | None = None) -> str:
     contents: Mapping[Path, str | int]
     if dataset.layout == "preprocessed":
         contents = {file: file.stat().st_size for _, file in files}
-        notes = digests.of_all(case.images[0].with_suffix(".pkl") for case in cases)
+        notes = digests.of_all(image.with_suffix(".pkl") for case in cases for image in case.images)
         digest.update(json.dumps(list(notes.values())).encode())
     else:
         contents = digests.of_all(file for _, file in files)

@@ -34,6 +34,8 @@ class Digests:
 
     The file that remembers it only saves time: where it is missing or damaged, sources are hashed again.
 
+    As a context, it is saved at the end, whatever happened.
+
     Args:
         path: of that file; None: remembered by this object alone.
     """
@@ -51,6 +53,12 @@ class Digests:
         except (OSError, ValueError, TypeError, AttributeError):
             self._known = {}
 
+    def __enter__(self) -> Digests:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.save()
+
     def of(self, path: Path) -> str:
         """Hex digest of the content of a file, hashed only where its size or time have changed.
 
@@ -67,6 +75,17 @@ class Digests:
                 self._changed = True
         return digest
 
+    def require(self, path: Path) -> str:
+        """Hex digest of the content of a file, as ``of`` gives it.
+
+        Raises:
+            DatasetError: the file cannot be read.
+        """
+        try:
+            return self.of(path)
+        except OSError as error:
+            raise DatasetError(f"{path}: cannot be read ({error.strerror}).") from error
+
     def of_all(self, paths: Iterable[Path]) -> dict[Path, str]:
         """Hex digest of each of many files; several threads hash them.
 
@@ -74,11 +93,8 @@ class Digests:
             DatasetError: a file cannot be read.
         """
         distinct = list(dict.fromkeys(paths))
-        try:
-            with ThreadPoolExecutor(min(8, os.cpu_count() or 1), thread_name_prefix="digest") as pool:
-                return dict(zip(distinct, pool.map(self.of, distinct), strict=True))
-        except OSError as error:
-            raise DatasetError(f"{error.filename}: cannot be read ({error.strerror}).") from error
+        with ThreadPoolExecutor(min(8, os.cpu_count() or 1), thread_name_prefix="digest") as pool:
+            return dict(zip(distinct, pool.map(self.require, distinct), strict=True))
 
     def save(self) -> None:
         """Write what is new to the disk."""

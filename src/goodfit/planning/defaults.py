@@ -15,7 +15,7 @@ _SHARED = {
     "patience": "epochs without improvement before the cooldown begins",
     "patience_share": "or so large a part of the run: the longer it is, the slower it gains (benchmarks/stopping.py)",
     "min_delta": "a smaller rise of the smoothed metric within the patience is left to the cooldown (benchmarks/stopping.py)",
-    "smoothing": "of the past for each epoch, as in nnU-Net's running Dice: one lucky value is no improvement",
+    "smoothing": "weight of the past per epoch, as in nnU-Net's running Dice: one lucky value is no improvement",
     "validate_every": "once an epoch",
     "checkpoint_seconds": "a killed process loses ten minutes at most",
     "monitor": "Dice of whole validation cases, of the averaged weights",

@@ -201,7 +201,7 @@ class Training(Section):
     """The same as a share of the epochs so far: the longer wait of the two counts."""
     min_delta: NonNegativeFloat = 3e-3
     smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    """Weight of the past in the running mean of the watched metric that patience looks at."""
+    """Weight of the past, for each epoch, in the running mean of the watched metric that patience looks at."""
     validate_every: Period = "1 epoch"
     """Distance of two validations, like "2 epochs" or "100 steps"."""
     checkpoint_seconds: PositiveFloat = 600.0

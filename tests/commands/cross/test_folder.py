@@ -95,16 +95,15 @@ def test_a_chosen_folder_goes_on_unless_something_contradicts(
     assert choose(dataset, mine.path, {"budget.epochs": 6}, fresh=True) == mine
 
 
-def test_a_folder_of_another_dataset_is_refused(
+def test_a_named_folder_goes_by_the_content_of_the_dataset_and_a_found_one_by_its_place(
     dataset: Dataset, begin: Callable[..., CrossFolder], tmp_path: Path
 ) -> None:
-    mine = begin(tmp_path / "mine")
+    mine = begin(choose(dataset).path)
+    assert choose(dataset) == mine
     content = json.loads(mine.record.read_text())
-    mine.record.write_text(json.dumps({**content, "dataset": str(tmp_path)}))
-    with pytest.raises(RunError, match=f"its dataset is {tmp_path}"):
-        choose(dataset, mine.path)
-    mine.record.write_text(json.dumps({**content, "dataset": str(tmp_path / "moved from here")}))
+    mine.record.write_text(json.dumps({**content, "dataset": str(tmp_path / "before")}))
     assert choose(dataset, mine.path) == mine
+    assert choose(dataset) != mine
 
 
 def test_folders_that_hold_something_else_are_refused(dataset: Dataset, tmp_path: Path) -> None:

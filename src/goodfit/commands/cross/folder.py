@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from goodfit.commands.places import CROSS_RECORD, NOT_A_RUN, RUNS, is_of_another, lasting
+from goodfit.commands.places import CROSS_RECORD, NOT_A_RUN, RUNS, lasting
 from goodfit.errors import RunError
 from goodfit.files import read_json, write_text
 from goodfit.tasks.scoring import FoldSpread
@@ -214,10 +214,11 @@ def _differences(
         explicit: settings that the user gave now.
         stop_on_fold: asked for now.
         given: folds handed in now; None accepts those of the folder.
-        exactly: settings that were given then and not now are a difference, too.
+        exactly: settings that were given then and not now are a difference, too, and so is another place of the
+            dataset; a folder that was named goes by the dataset's content, which its plan knows.
     """
     record = folder.read()
-    if is_of_another(record.dataset, dataset):
+    if exactly and record.dataset != str(dataset.root.resolve()):
         return [f"its dataset is {record.dataset}"]
     then, now = lasting(record.settings), lasting(explicit)
     names = {**then, **now} if exactly else now

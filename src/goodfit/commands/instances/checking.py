@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from goodfit.data.digests import Digests
     from goodfit.data.instances.dataset import InstanceDataset
     from goodfit.data.instances.leakage import Leak
     from goodfit.data.splits import Split
@@ -31,21 +32,8 @@ def checked(dataset: InstanceDataset, cache: Path, observer: Observer, *, fresh:
     Raises:
         DatasetError: there are errors; shows the first and names the command that lists them all.
     """
-    file = cache / "check.json"
-    digests = known_digests(cache)
-    result = None
-    if file.is_file() and not fresh:
-        recalled = InstanceCheck.from_dict(read_json(file, DatasetError))
-        if recalled.key == check_key(dataset, digests):
-            observer.note(f"check of {counted(len(dataset.frames), 'frame')}: as before, the dataset has not changed")
-            result = recalled
-    if result is None:
-        observer.stage("check")
-        result = check_opened(dataset, on_progress=observer.advance)
-        if result.ok:
-            result = replace(result, key=check_key(dataset, digests))
-            write_json(file, result.to_dict())
-    digests.save()
+    with known_digests(cache) as digests:
+        result = _recall_or_check(dataset, cache / "check.json", observer, digests, fresh=fresh)
     if result.errors:
         first = "\n".join(f"  {error.sentence}" for error in result.errors[:_MOST_ERRORS])
         left = len(result.errors) - _MOST_ERRORS
@@ -54,6 +42,22 @@ def checked(dataset: InstanceDataset, cache: Path, observer: Observer, *, fresh:
             f"{dataset.root}: {counted(len(result.errors), 'problem')} to be mended first (`goodfit check {dataset.root}` "
             f"lists all):\n{first}{more}"
         )
+    return result
+
+
+def _recall_or_check(
+    dataset: InstanceDataset, file: Path, observer: Observer, digests: Digests, *, fresh: bool
+) -> InstanceCheck:
+    if file.is_file() and not fresh:
+        recalled = InstanceCheck.from_dict(read_json(file, DatasetError))
+        if recalled.key == check_key(dataset, digests):
+            observer.note(f"check of {counted(len(dataset.frames), 'frame')}: as before, the dataset has not changed")
+            return recalled
+    observer.stage("check")
+    result = check_opened(dataset, on_progress=observer.advance)
+    if result.ok:
+        result = replace(result, key=check_key(dataset, digests))
+        write_json(file, result.to_dict())
     return result
 
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
+from goodfit.commands.places import other_content
 from goodfit.commands.trained import flat
 from goodfit.errors import PlanError
 
@@ -61,16 +62,23 @@ def measured_parts(plan: InstancePlan) -> str:
     return hashlib.blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=8).hexdigest()
 
 
-def refuse_other_data(plan: InstancePlan, dataset: InstanceDataset, key: str, path: Path) -> None:
+def refuse_other_data(
+    plan: InstancePlan, dataset: InstanceDataset, key: str, path: Path, recorded: object = None
+) -> None:
     """Refuse a plan whose data are not those of the dataset.
+
+    Args:
+        plan: of a run.
+        dataset: as it is now.
+        key: ``content_key`` of it.
+        path: of the plan.
+        recorded: where the run's dataset lay.
 
     Raises:
         PlanError: the dataset has changed, or its description in the plan was edited.
     """
     if plan.data.key != key:
-        raise PlanError(
-            f"{path}: the dataset has changed since this plan was made. Start again with --fresh, or restore it."
-        )
+        raise PlanError(other_content(path, recorded, dataset))
     if plan.data.categories != list(dataset.categories) or plan.data.has_masks != dataset.has_masks:
         raise PlanError(
             f"{path}: data.categories and data.has_masks tell what the dataset holds ({', '.join(dataset.categories)}; "

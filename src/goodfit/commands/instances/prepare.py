@@ -176,9 +176,10 @@ def _recall(
     record = run.read_record()
     changed = {name: value for name, value in target.explicit.items() if name.startswith(CHANGEABLE)}
     settings = build_settings({**record["settings"], **changed})
-    plan, split = target.plan or load_instance_plan(run.plan), _load_or_make_split(target, settings, result)
-    refuse_other_data(plan, dataset, fingerprint.key, run.plan)
+    plan = target.plan or load_instance_plan(run.plan)
+    refuse_other_data(plan, dataset, fingerprint.key, run.plan, record.get("dataset"))
     note_move(run, dataset, observer)
+    split = _load_or_make_split(target, settings, result)
     _require_known_monitor(plan, settings)
     observer.note(f"plan and split: as they are in {run.path}")
     if target.plan is not None:

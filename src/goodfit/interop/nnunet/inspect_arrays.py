@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from goodfit.data.checks import CheckResult, check_key
@@ -37,10 +38,9 @@ def inspect_arrays(
         fresh: do not recall.
     """
     file = None if cache is None else cache / "check-preprocessed.json"
-    key = check_key(dataset)
     if file is not None and file.is_file() and not fresh:
         recalled = CheckResult.from_dict(read_json(file, DatasetError))
-        if recalled.key == key:
+        if recalled.key == _key(dataset):
             return recalled
     observer.stage("read nnU-Net's notes on the cases")
     problems = list(dataset.problems)
@@ -55,10 +55,19 @@ def inspect_arrays(
             else:
                 voxels[case.name] = dict(found)
             observer.advance(done, len(dataset.cases))
-    result = CheckResult(problems, len(dataset.cases), voxels, key=key)
+    result = CheckResult(problems, len(dataset.cases), voxels)
     if file is not None and result.ok:
+        result = replace(result, key=check_key(dataset))
         write_json(file, result.to_dict())
     return result
+
+
+def _key(dataset: Dataset) -> str | None:
+    """Key of the dataset as it is; None where files are missing, which the check will say."""
+    try:
+        return check_key(dataset)
+    except DatasetError:
+        return None
 
 
 def _classes_of(case: Case) -> Mapping[int, int] | str:

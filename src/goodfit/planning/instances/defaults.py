@@ -45,7 +45,7 @@ def default_instance_training(
             "patience_share": "or so long a part of the run, if that is more: the longer a run, the slower it gains "
             "(benchmarks/stopping.py)",
             "momentum": "of SGD; Detectron2's and torchvision's",
-            "smoothing": "of the past for each epoch, as in nnU-Net's running Dice: one lucky value is no improvement",
+            "smoothing": "weight of the past per epoch, as in nnU-Net's running Dice: one lucky value is no improvement",
             "validate_every": "once an epoch",
             "checkpoint_seconds": "a killed process loses ten minutes at most",
             "min_delta": "a smaller rise of the smoothed metric within the patience is left to the cooldown "
