@@ -147,8 +147,9 @@ def test_what_does_not_compare_is_refused(cross: Callable[..., Path], tmp_path: 
     RunFolder(first / "fold_1").update_record(status="trained")
     with pytest.raises(RunError, match="fold_1: this fold is trained, not finished"):
         select([first])
-    plan = json.loads((short / "plan.json").read_text())
-    (short / "plan.json").write_text(json.dumps({**plan, "data": {**plan["data"], "key": "0" * 16}}))
+    for file in short.rglob("plan.json"):
+        plan = json.loads(file.read_text())
+        file.write_text(json.dumps({**plan, "data": {**plan["data"], "key": "0" * 16}}))
     with pytest.raises(RunError, match="are of different datasets"):
         select([cross("first", blurred_left), short], folds=[0])
 
