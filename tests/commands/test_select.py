@@ -147,9 +147,10 @@ def test_what_does_not_compare_is_refused(cross: Callable[..., Path], tmp_path: 
     RunFolder(first / "fold_1").update_record(status="trained")
     with pytest.raises(RunError, match="fold_1: this fold is trained, not finished"):
         select([first])
-    for file in short.rglob("plan.json"):
-        plan = json.loads(file.read_text())
-        file.write_text(json.dumps({**plan, "data": {**plan["data"], "key": "0" * 16}}))
+    for file in short.rglob("trained.json"):
+        trained = json.loads(file.read_text())
+        trained["plan"]["data"]["key"] = "0" * 16
+        file.write_text(json.dumps(trained))
     with pytest.raises(RunError, match="are of different datasets"):
         select([cross("first", blurred_left), short], folds=[0])
 
