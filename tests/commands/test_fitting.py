@@ -188,6 +188,20 @@ def test_the_clock_ends_the_training_unless_the_end_is_fixed(
     assert prepared.run.read_record()["spent_seconds"] == 15
 
 
+@pytest.mark.parametrize(("flags", "imitated"), [({"avx2": True}, True), ({"amx_bf16": True}, False)])
+def test_a_training_in_imitated_arithmetic_is_warned_about(
+    prepare_run: Callable[..., Prepared],
+    fit: Callable[..., FakeTrainer],
+    listener: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    flags: dict[str, bool],
+    imitated: bool,
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: flags)
+    fit(prepare_run(training={"precision": "bfloat16"}), Clock(None, NOW, spent=0))
+    assert any("--set training.precision=float32" in note for note in listener.notes) == imitated
+
+
 def test_hooks_loggers_grace_and_the_recipes_optimizer_reach_the_loop(
     prepare_run: Callable[..., Prepared], fit: Callable[..., FakeTrainer]
 ) -> None:

@@ -9,6 +9,7 @@ import torch
 
 from goodfit.commands.models import find_runs, is_of_instances, load_network, open_all, open_model
 from goodfit.errors import RunError, SettingsError
+from goodfit.planning.plan import load_plan
 from goodfit.tasks.segmentation.ensemble import AveragedNetworks
 from goodfit.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from goodfit.training.run_folder import RunFolder
@@ -51,6 +52,18 @@ def test_what_is_not_there_or_not_trained_is_named(folds: Path, tmp_path: Path) 
     RunFolder(folds / "fold_1").update_record(status="interrupted")
     with pytest.raises(RunError, match=r"fold 1 is not trained yet \(interrupted\).*trained: 0,all"):
         find_runs(folds)
+
+
+def test_bfloat16_is_not_imitated_where_a_model_goes_to_a_lesser_machine(
+    tmp_path: Path, write_run: Callable[..., RunFolder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = write_run(tmp_path / "run", 0)
+    plan = load_plan(run.plan)
+    half = plan.model_copy(update={"training": plan.training.model_copy(update={"precision": "bfloat16"})})
+    monkeypatch.setattr("goodfit.commands.models.trained_plan", lambda _run: half)
+    for flags, precision in (({"avx512_bf16": True}, "bfloat16"), ({"avx2": True}, "float32")):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda flags=flags: flags)
+        assert open_model(run.path, device=CPU).precision == precision
 
 
 def test_folds_become_one_network_in_evaluation_mode(folds: Path) -> None:

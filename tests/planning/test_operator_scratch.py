@@ -10,6 +10,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from goodfit.planning.operator_scratch import scratch_of
+from goodfit.training.device import emulates
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -19,7 +20,7 @@ BLOCKED = pytest.mark.skipif(
     not torch.cpu.get_capabilities().get("avx512_f"), reason="the sizes are those of oneDNN on a CPU with AVX-512"
 )
 HALF = pytest.mark.skipif(
-    not (torch.cpu.get_capabilities().get("avx512_bf16") or torch.cpu.get_capabilities().get("amx_bf16")),
+    emulates("bfloat16", torch.device("cpu")) is not None,
     reason="the sizes are those of oneDNN on a CPU with bfloat16 arithmetic",
 )
 

@@ -13,7 +13,7 @@ from goodfit.commands.trained import flat, identity_of, remember
 from goodfit.planning.period import steps_of
 from goodfit.planning.watched import larger_is_better, refuse_unknown_monitor
 from goodfit.training.controller import ControllerSettings
-from goodfit.training.device import make_room_on
+from goodfit.training.device import emulates, make_room_on
 from goodfit.training.loggers import loggers
 from goodfit.training.loop import Trainer
 from goodfit.training.optimizer import build_optimizer
@@ -149,6 +149,12 @@ def fit_task(
     """
     plan, split, run, machine = prepared.plan, prepared.split, prepared.run, prepared.settings.machine
     device = next(task.network.parameters()).device
+    why_slow = emulates(plan.training.precision, device)
+    if why_slow is not None:
+        observer.note(
+            f"warning: training.precision is {plan.training.precision}, but {why_slow}: every step is many times slower "
+            "than in float32 (--set training.precision=float32 for a new run)"
+        )
     deadline = None
     if clock.limit is not None:
         if plan.training.schedule == "poly":

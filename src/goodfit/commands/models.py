@@ -16,6 +16,7 @@ from goodfit.tasks.segmentation.ensemble import average
 from goodfit.tasks.segmentation.model import Model, require_alike
 from goodfit.tasks.segmentation.task import network_of
 from goodfit.training.checkpoint import read_weights
+from goodfit.training.device import inference_precision
 from goodfit.training.hooks import import_class
 from goodfit.training.recipe import Recipe
 from goodfit.training.run_folder import RunFolder
@@ -168,7 +169,8 @@ def model_of(
                 "share preprocessing and network. Name one of them, or combine the two with --with."
             )
     networks = [load_network(run, plan, checkpoint, recipe) for run, plan in zip(runs, plans, strict=True)]
-    model = Model(average(networks, device).eval(), plans[0], device, plans[0].training.precision, name)
+    precision = inference_precision(plans[0].training.precision, device)
+    model = Model(average(networks, device).eval(), plans[0], device, precision, name)
     return model if plans[0].chosen.previous_stage is None else in_cascade(model, previous_runs(runs))
 
 

@@ -24,7 +24,7 @@ from goodfit.planning.plan import load_plan
 from goodfit.tasks.segmentation.model import Effort, Model
 from goodfit.tasks.segmentation.model import Prepared as PreparedImage
 from goodfit.tasks.segmentation.predict import predict_cases
-from goodfit.training.device import choose_device
+from goodfit.training.device import choose_device, inference_precision
 from goodfit.training.run_folder import RunFolder
 
 if TYPE_CHECKING:
@@ -277,7 +277,7 @@ def predict_set(
             return [image if first is None else image._replace(previous=_stored_image(first.case(name)))]
 
     observer.stage("predict the test cases")
-    own = Model(network, plan, device, plan.training.precision, str(run.path))
+    own = Model(network, plan, device, inference_precision(plan.training.precision, device), str(run.path))
     files = dict(cases)
     for model, some in scoring_models(own, run, names):
         predict_cases(

@@ -51,6 +51,17 @@ def test_a_run_without_thresholds_uses_the_plans(run: RunFolder) -> None:
     assert "no others were chosen" in detector.thresholds.reasons["score"]
 
 
+def test_bfloat16_is_not_imitated_where_a_detector_goes_to_a_lesser_machine(
+    run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = load_instance_plan(run.plan)
+    half = plan.model_copy(update={"training": plan.training.model_copy(update={"precision": "bfloat16"})})
+    monkeypatch.setattr("goodfit.commands.instances.detector.trained_instance_plan", lambda _run: half)
+    for flags, precision in (({"avx512_bf16": True}, "bfloat16"), ({"avx2": True}, "float32")):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda flags=flags: flags)
+        assert open_detector(run, "best", CPU).plan.training.precision == precision
+
+
 def test_distances_belong_to_the_weights_they_were_learnt_with(run: RunFolder) -> None:
     detector = open_detector(run, "best", CPU)
     assert detector.novelty is not None

@@ -24,7 +24,7 @@ from goodfit.tasks.instances.thresholds import (
     save_thresholds,
 )
 from goodfit.training.checkpoint import read_weights
-from goodfit.training.device import choose_device
+from goodfit.training.device import choose_device, inference_precision
 from goodfit.training.weights import put_weights, weights_of
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Detector:
 
     Attributes:
         network: in evaluation mode; drops overlapping detections as ``thresholds`` says.
-        plan: that it was trained with.
+        plan: that it was trained with, with the precision to predict in.
         device: where it runs.
         thresholds: chosen on validation frames, or the plan's.
         novelty: measures how far a frame is from the training frames; None where that is not known.
@@ -130,6 +130,8 @@ def open_detector(run: RunFolder, checkpoint: str, device: torch.device, recipe:
     )
     _drop_overlaps_from(network, thresholds.nms_threshold)
     novelty, why = _novelty_of(run.path / NOVELTY, network, checkpoint)
+    precision = inference_precision(plan.training.precision, device)
+    plan = plan.model_copy(update={"training": plan.training.model_copy(update={"precision": precision})})
     return Detector(network, plan, device, thresholds, novelty, why)
 
 
