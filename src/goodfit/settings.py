@@ -144,6 +144,8 @@ class PlanSettings(Section):
     """Plain or residual-encoder U-Net; m, l and xl are made for 8, 24 and 40 GB."""
     batch_size: PositiveInt | None = None
     patch_size: Annotated[list[int], BeforeValidator(parse_numbers)] | None = None
+    growth: bool = True
+    """Begin with smaller patches where the time is limited; off: one size all along."""
     spacing: Annotated[list[PositiveFloat], BeforeValidator(parse_numbers)] | None = None
     """Target spacing in mm, in the order z, y, x of the file."""
     memory: Memory | None = None

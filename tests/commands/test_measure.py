@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -206,3 +207,29 @@ def test_a_time_too_short_for_3d_trains_slices_unless_the_user_insists(
     assert "insists" in fitted.reasons["configuration"]
     insisting = build_settings({"machine.device": "cpu", "plan.configuration": "3d_fullres"})
     assert measure_plan(plan, insisting, 0.0, listener, refit=True, cases=5).configuration == "3d_fullres"
+
+
+LARGE = {"network": WIDE, "patch_size": [16, 16, 16]}
+
+
+def test_a_time_is_begun_with_small_patches_unless_they_are_switched_off(
+    tiny_plan: Callable[..., Plan], listener: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def step(configuration: Configuration, *_: Any) -> float:
+        return 1e-5 * configuration.batch_size * math.prod(configuration.patch_size)
+
+    monkeypatch.setattr(module, "time_step", step)
+    plan = tiny_plan(configuration=LARGE, budget={"time": 600.0})
+    grown = measured(plan, listener)
+    assert [stage.patch_size for stage in grown.chosen.growth] == [[6, 6, 6], [10, 10, 10]]
+    assert "small patches first" in grown.chosen.reasons["growth"]
+    assert ", less while patches are small" in grown.budget.reasons["time"]
+    even = measured(plan, listener, plan__growth=False)
+    assert even.chosen.growth == []
+    assert "growth" not in even.chosen.reasons
+    assert even.budget.expected_steps is not None
+    assert grown.budget.expected_steps is not None
+    assert grown.budget.expected_steps > even.budget.expected_steps
+    poly = tiny_plan(configuration=LARGE, budget={"time": 600.0}, training={"schedule": "poly"})
+    assert measured(poly, listener).chosen.growth == [], "nnU-Net's own schedule comes with its own patches"
+    assert measured(tiny_plan(configuration=LARGE), listener).chosen.growth == []

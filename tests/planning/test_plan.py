@@ -45,6 +45,21 @@ def test_a_plan_survives_its_file(tiny_plan: Callable[..., Plan], tmp_path: Path
             [1, 0],
             r"mirror_axes \[1, 0\] should name axes of the patch, each once and in order",
         ),
+        (
+            (*CONFIGURATION, "growth"),
+            [{"until_step": 5, "patch_size": [4, 4], "batch_size": 2}],
+            r"growth: patch_size \[4, 4\] has another number of axes",
+        ),
+        (
+            (*CONFIGURATION, "growth"),
+            [{"until_step": 5, "patch_size": [4, 4, 5], "batch_size": 2}],
+            r"patch_size \[4, 4, 5\]: axis 2 is not divisible by 2",
+        ),
+        (
+            (*CONFIGURATION, "growth"),
+            [{"until_step": 5, "patch_size": [4, 4, 4], "batch_size": 2}] * 2,
+            r"growth: the stage until step 5 should end after step 5",
+        ),
         ((*CONFIGURATION, "previous_stage"), "3d_lowres", r"3d_cascade_fullres has one, and no other does"),
         ((*CONFIGURATION, "batch_size"), 0, r"3d_fullres\.batch_size: .*greater than 0"),
         ((*CONFIGURATION, "batchsize"), 2, r"3d_fullres\.batchsize: Extra inputs"),
@@ -144,3 +159,16 @@ def test_a_cascade_has_a_channel_for_each_label_value_of_its_first_stage(tiny_pl
     assert plan.data.input_channels(cascade) == 1 + 3
     with pytest.raises(ValidationError, match="3d_cascade_fullres needs the configuration 3d_lowres, which is missing"):
         Plan.model_validate({**plan.model_dump(), "configurations": {"3d_fullres": fullres, cascade.name: cascade}})
+
+
+def test_samples_of_patches_that_grow(tiny_plan: Callable[..., Plan]) -> None:
+    assert tiny_plan().chosen.samples(7) == 14
+    stages = [
+        {"until_step": 3, "patch_size": [2, 2, 2], "batch_size": 5},
+        {"until_step": 5, "patch_size": [4, 4, 4], "batch_size": 3},
+    ]
+    plan = tiny_plan(configuration={"growth": stages})
+    assert [plan.chosen.samples(steps) for steps in (0, 2, 3, 4, 5, 7)] == [0, 10, 15, 18, 21, 25]
+    small = plan.with_chosen(plan.chosen.cut_as(plan.chosen.growth[0])).chosen
+    assert (small.patch_size, small.batch_size, small.growth) == ([2, 2, 2], 5, [])
+    assert plan.chosen.growth, "the plan itself is as before"

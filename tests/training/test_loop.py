@@ -560,6 +560,29 @@ def test_the_end_measures_the_metric_though_it_was_not_its_turn(tmp_path: Path, 
     assert [int(row["step"]) for row in rows if row["val_dice"]] == [1, *range(6, at, 5), at]
 
 
+def test_whole_cases_are_judged_and_steps_timed_anew_once_batches_have_their_size(tmp_path: Path) -> None:
+    class Growing(toy.ToyTask):  # type: ignore[misc,name-defined]
+        size_changes = (5, 10)
+
+    task = Growing()
+    trainer = Trainer(task, TRAINING, CONTROL, RunFolder(tmp_path))
+    assert trainer.train()
+    rows = read_rows(tmp_path / "metrics.csv")
+    assert [int(row["step"]) for row in rows] == [5, 10, 15, 20, 25, 30]
+    assert [bool(row["val_dice"]) for row in rows] == [False, False, True, True, True, True]
+    assert all(row["val_loss"] for row in rows)
+    assert trainer.progress.timed_epochs == 4
+
+
+def test_a_run_that_ends_while_batches_are_small_is_judged_at_its_end(tmp_path: Path) -> None:
+    class Growing(toy.ToyTask):  # type: ignore[misc,name-defined]
+        size_changes = (100,)
+
+    assert Trainer(Growing(), TRAINING, CONTROL, RunFolder(tmp_path)).train()
+    rows = read_rows(tmp_path / "metrics.csv")
+    assert [bool(row["val_dice"]) for row in rows] == [False] * (len(rows) - 1) + [True]
+
+
 def test_advice_is_given_once_a_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     class Waiting(toy.ToyTask):  # type: ignore[misc,name-defined]
         def batches(self, first_step: int, last_step: int) -> Any:

@@ -83,3 +83,19 @@ def test_the_time_per_step_is_a_running_mean_once_the_first_epochs_are_over() ->
         assert progress.epoch_started == progress.elapsed
     assert seen == [3.0, 2.0, pytest.approx(1.7), pytest.approx(1.7 + 0.3 * 2.3)]
     assert progress.seconds_per_step == seen[-1]
+
+
+def test_the_time_of_a_step_is_measured_anew_when_batches_change_in_size() -> None:
+    progress = Progress()
+    seen = []
+    for seconds, others_follow in (
+        (10.0, False),
+        (10.0, False),
+        (10.0, True),
+        (50.0, False),
+        (40.0, False),
+        (60.0, False),
+    ):
+        progress.elapsed += seconds
+        seen.append(progress.end_epoch(10, others_follow=others_follow))
+    assert seen == [1.0, 1.0, 1.0, 5.0, 4.0, pytest.approx(4.0 + 0.3 * 2.0)]

@@ -164,3 +164,12 @@ def test_it_gives_way_wherever_the_run_has_to_leave(at: int) -> None:
         Validation(task, other_weights(task.network), 0.1).measure(None, 1e9, leave)
     assert asked == at
     assert all(torch.equal(tensor, before[name]) for name, tensor in weights_of(task.network).items())
+
+
+def test_before_the_first_metric_nothing_is_chosen() -> None:
+    task = Timed()
+    validation = Validation(task, WeightAverage(task.network, 0.05), 0.1)
+    measured = validation.measure(None, 35.0, nobody_asked, metric=False)
+    assert measured.effort is None
+    assert "val_loss" in measured.columns
+    assert task.validated == []

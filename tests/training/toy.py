@@ -49,6 +49,7 @@ class ToyTask:
     metric_columns = ("val_dice", "val_dice_a")
     loss_parts = ("half",)
     validation_cases = 5
+    size_changes: tuple[int, ...] = ()
 
     def batches(self, first_step: int, last_step: int) -> Iterator[ToyBatch]:
         for step in range(first_step, last_step):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from goodfit.commands.memory import Machine, loader_bytes, shrunk_to_memory, with_memory
 from goodfit.planning.arithmetic import describe_seconds
+from goodfit.planning.growth import grow
 from goodfit.planning.time_budget import (
     OVERHEAD,
     PREVIOUS_STAGE_SHARE,
@@ -128,6 +129,8 @@ def _fit(
             )
             plan = plan.model_copy(update={"configuration": "2d", "reasons": {**plan.reasons, "configuration": reason}})
             fitted = slices
+    if settings.plan.growth and plan.planner != "nnunet_file" and plan.training.schedule == "wsd":
+        fitted = grow(fitted, training_seconds, measure, settings.budget.steps_per_epoch)
     before = (
         f" this stage, after {left - training_seconds:.0f} s ({PREVIOUS_STAGE_SHARE:.0%} of what is left now) for "
         f"{_first_trainings(plan, settings)}"
@@ -138,7 +141,7 @@ def _fit(
         **plan.budget.reasons,
         "time": (
             f"{describe_seconds(limit)} for the whole command, {training_seconds:.0f} s of it to train{before}: about "
-            f"{fitted.steps} steps of {fitted.seconds_per_step:.3f} s (validation included), {fitted.epochs} epochs; "
+            f"{fitted.steps} steps of {_said_seconds(fitted)} (validation included), {fitted.epochs} epochs; "
             "the clock decides when the cooldown begins"
         ),
     }
@@ -161,11 +164,12 @@ def _fit(
         configuration = configuration.model_copy(
             update={"reasons": {**configuration.reasons, "batch_size": fitted.reason}}
         )
-    return plan.model_copy(
-        update={
-            "budget": plan.budget.model_copy(update=updates),
-            "configurations": {**plan.configurations, plan.configuration: configuration},
-        }
+    return plan.with_chosen(configuration).model_copy(update={"budget": plan.budget.model_copy(update=updates)})
+
+
+def _said_seconds(fitted: FittedBudget) -> str:
+    return f"{fitted.seconds_per_step:.3f} s" + (
+        ", less while patches are small" if fitted.configuration.growth else ""
     )
 
 

@@ -92,7 +92,7 @@ def with_memory(
     if plan.planner == "measured":
         if refit:
             fitted = fit_to_memory(plan.chosen, basis, _room(plan, plan.chosen, settings, machine), predict)
-            plan = plan.model_copy(update={"configurations": {**plan.configurations, plan.configuration: fitted}})
+            plan = plan.with_chosen(fitted)
         plan = plan.model_copy(
             update={"memory": float(machine.limit), "reasons": {**plan.reasons, "memory": machine.limit_reason}}
         )

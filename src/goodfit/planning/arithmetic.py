@@ -24,17 +24,19 @@ def describe_bytes(count: float) -> str:
 
 def describe_budget(plan: Plan, training_cases: int) -> list[str]:
     """Say what the budget amounts to, one sentence a line."""
-    batch, budget = plan.chosen.batch_size, plan.budget
+    chosen, budget = plan.chosen, plan.budget
     limit = "at most " if budget.time is not None or plan.training.patience is not None else ""
     epochs = budget.epochs
     if budget.expected_steps is not None:
         limit, epochs = "about ", min(epochs, max(1, budget.expected_steps // budget.steps_per_epoch))
-    samples = batch * budget.steps_per_epoch * epochs
+    samples = chosen.samples(budget.steps_per_epoch * epochs)
     lines = [
-        f"batch {batch} x {budget.steps_per_epoch} steps x {limit}{epochs} epochs = "
+        f"batch {chosen.batch_size} x {budget.steps_per_epoch} steps x {limit}{epochs} epochs = "
         f"{budget.steps_per_epoch * epochs:,} steps, {samples:,} samples, "
         f"{samples / training_cases:,.0f} passes over {training_cases} training cases",
     ]
+    if chosen.growth:
+        lines.append(f"patches grow: {chosen.reasons.get('growth', 'as plan.json says')}")
     lines += [budget.reasons[name] for name in ("time", "hours") if name in budget.reasons]
     if plan.predicted_memory is not None:
         lines.append(f"memory: {plan.reasons.get('predicted_memory', describe_bytes(plan.predicted_memory))}")

@@ -125,7 +125,7 @@ def _with_patch(configuration: Configuration, basis: Basis, patch_size: Sequence
             f"The nearest patch that is large enough is {wording.size(least)}."
         )
     values = configuration.model_dump()
-    values["patch_size"] = list(topology.patch_size)
+    values["patch_size"], values["growth"] = list(topology.patch_size), []
     values["network"] = network_plan(topology, basis.preset).model_dump()
     values["reasons"]["patch_size"] = reason
     changed = type(configuration).model_validate(values)

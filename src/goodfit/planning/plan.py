@@ -84,6 +84,17 @@ class NetworkPlan(Section):
         return self
 
 
+class PatchStage(BaseModel):
+    """Smaller patches at the beginning of a training."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    until_step: PositiveInt
+    """The first step of the next stage, or of the configuration's own patch and batch."""
+    patch_size: list[PositiveInt]
+    batch_size: PositiveInt
+
+
 class Configuration(Section):
     """One network setting."""
 
@@ -100,7 +111,24 @@ class Configuration(Section):
     """Axes of the patch along which training flips and test-time averaging may flip; null: all of them."""
     previous_stage: Literal["3d_lowres"] | None = None
     """Configuration whose predicted labels are further input channels, one per label value; null: none."""
+    growth: list[PatchStage] = Field(default_factory=list)
+    """Smaller patches that the training begins with, in order; empty: the whole training has ``patch_size``."""
     network: NetworkPlan
+
+    def cut_as(self, stage: PatchStage) -> Configuration:
+        """Give the configuration with a stage's patch and batch as its own, and without stages."""
+        return self.model_copy(
+            update={"patch_size": list(stage.patch_size), "batch_size": stage.batch_size, "growth": []}
+        )
+
+    def samples(self, steps: int) -> int:
+        """Number of samples that the first ``steps`` steps take."""
+        count, first = 0, 0
+        for stage in self.growth:
+            last = min(steps, stage.until_step)
+            count += (last - first) * stage.batch_size
+            first = last
+        return count + (steps - first) * self.batch_size
 
     @property
     def dims(self) -> int:
@@ -122,15 +150,24 @@ class Configuration(Section):
             raise ValueError(f"previous_stage is {self.previous_stage}; 3d_cascade_fullres has one, and no other does")
         if self.mirror_axes is not None and sorted(set(self.mirror_axes) & set(range(self.dims))) != self.mirror_axes:
             raise ValueError(f"mirror_axes {self.mirror_axes} should name axes of the patch, each once and in order")
-        for axis, size in enumerate(self.patch_size):
+        for patch in (self.patch_size, *(stage.patch_size for stage in self.growth)):
+            self._require_divisible(patch)
+        before = 0
+        for stage in self.growth:
+            if stage.until_step <= before:
+                raise ValueError(f"growth: the stage until step {stage.until_step} should end after step {before}")
+            before = stage.until_step
+        return self
+
+    def _require_divisible(self, patch: list[int]) -> None:
+        if len(patch) != len(self.patch_size):
+            raise ValueError(f"growth: patch_size {patch} has another number of axes than {self.patch_size}")
+        for axis, size in enumerate(patch):
             factor = 1
             for stride in self.network.strides:
                 factor *= stride[axis]
             if size % factor:
-                raise ValueError(
-                    f"patch_size {self.patch_size}: axis {axis} is not divisible by {factor} (the strides)"
-                )
-        return self
+                raise ValueError(f"patch_size {patch}: axis {axis} is not divisible by {factor} (the strides)")
 
 
 class Data(Section):
@@ -254,6 +291,10 @@ class Plan(Section):
     def chosen(self) -> Configuration:
         """The configuration to train."""
         return self.configurations[self.configuration]
+
+    def with_chosen(self, configuration: Configuration) -> Plan:
+        """Give the plan with another configuration in place of the one to train."""
+        return self.model_copy(update={"configurations": {**self.configurations, self.configuration: configuration}})
 
 
 def plan_error(source: str, error: ValidationError) -> PlanError:

@@ -102,15 +102,20 @@ def budget_lines(content: Content) -> list[str]:
     lines = []
     if content.split is not None and content.split.train:
         lines = [capital(line) for line in describe_budget(content.plan, len(content.split.train))]
-    return lines + used_lines(content, content.plan.chosen.batch_size)
+    return lines + used_lines(content, content.plan.chosen.samples(steps(content)))
 
 
-def used_lines(content: RunContent, batch_size: int) -> list[str]:
-    """What the run has used of its budget: one line, or none before the first row."""
+def used_lines(content: RunContent, samples: int) -> list[str]:
+    """What the run has used of its budget: one line, or none before the first row.
+
+    Args:
+        content: of the run.
+        samples: that its steps took.
+    """
     if not content.rows:
         return []
     done, seconds = steps(content), training_seconds(content)
-    used = f"Used: {done:,} steps, {batch_size * done:,} samples"
+    used = f"Used: {done:,} steps, {samples:,} samples"
     if seconds and done:
         used += f", {describe_seconds(seconds)} ({1000 * seconds / done:.0f} ms per step, validation included)"
     return [used]

@@ -206,14 +206,16 @@ class Trainer(Generic[BatchT]):
         per_step = progress.train_seconds / max(1, progress.loss_count)
         cases = progress.validation_cases
         ends = progress.control.step == end_of(self.control, progress.control)
+        grown = progress.control.step > max(self.task.size_changes, default=0)
         validated = self.validation.measure(
             None if cases is None else Effort(cases, progress.metric_every),
             per_step * self.control.validation_period,
             self.requests.leave_if_asked,
-            metric=ends or progress.validations % progress.metric_every == 0,
+            metric=ends or (grown and progress.validations % progress.metric_every == 0),
         )
         progress.validations += 1
-        progress.validation_cases, progress.metric_every = validated.effort.cases, validated.effort.every
+        if validated.effort is not None:
+            progress.validation_cases, progress.metric_every = validated.effort.cases, validated.effort.every
         if validated.seconds_per_case is not None:
             progress.seconds_per_case, progress.metric_step = validated.seconds_per_case, progress.control.step
         progress.validated_step = progress.control.step
@@ -309,9 +311,8 @@ class Trainer(Generic[BatchT]):
     def _clock(self) -> Clock | None:
         """Measure the time per step of the epoch, and ask how much is left."""
         progress = self.progress
-        per_step = progress.end_epoch(
-            progress.control.step % self.control.steps_per_epoch or self.control.steps_per_epoch
-        )
+        steps = progress.control.step % self.control.steps_per_epoch or self.control.steps_per_epoch
+        per_step = progress.end_epoch(steps, others_follow=progress.control.step in self.task.size_changes)
         if self.deadline is None:
             return None
         left = self.deadline(progress.seconds_per_case)

@@ -29,11 +29,12 @@ class Progress:
         train_seconds: in steps, since the last row.
         data_seconds: waiting for batches, since the last row.
         seconds_per_step: running mean over epochs of all time (validation included) per step.
+        timed_epochs: number of epochs in that mean.
         epoch_started: ``elapsed`` at the end of the last epoch.
         validated_step: step of the newest validation.
         metric_step: step of the newest one that measured the metric.
         validations: number of validations.
-        validation_cases: whole cases in the metric, fixed in the first validation.
+        validation_cases: whole cases in the metric, fixed in the first validation that predicts any.
         metric_every: validations from one measurement of the metric to the next, likewise.
         seconds_per_case: time a validation case took last.
         best_metric: best value of the watched metric; its weights are in checkpoints/best.
@@ -57,6 +58,7 @@ class Progress:
     train_seconds: float = 0.0
     data_seconds: float = 0.0
     seconds_per_step: float | None = None
+    timed_epochs: int = 0
     epoch_started: float = 0.0
     validated_step: int = 0
     metric_step: int = 0
@@ -89,13 +91,21 @@ class Progress:
         self.loss_count += 1
         self.samples += samples
 
-    def end_epoch(self, steps: int) -> float:
-        """Take the epoch's time into the running mean of the time per step, which is given back."""
+    def end_epoch(self, steps: int, *, others_follow: bool = False) -> float:
+        """Take the epoch's time into the running mean of the time per step, which is given back.
+
+        Args:
+            steps: of the epoch.
+            others_follow: the steps after it are of another size, so that this mean says nothing of them.
+        """
         per_step, self.epoch_started = (self.elapsed - self.epoch_started) / steps, self.elapsed
-        if self.seconds_per_step is None or self.control.epoch <= 2:
+        self.timed_epochs += 1
+        if self.seconds_per_step is None or self.timed_epochs <= 2:
             self.seconds_per_step = per_step  # the first epochs also warm up and choose the validation cases
         else:
             self.seconds_per_step += 0.3 * (per_step - self.seconds_per_step)
+        if others_follow:
+            self.timed_epochs = 0
         return self.seconds_per_step
 
     def begin_row(self) -> None:

@@ -82,6 +82,14 @@ class Task(Protocol[BatchT]):
         """Names of the parts that ``loss`` and ``fixed_loss`` give beside the total."""
         ...
 
+    @property
+    def size_changes(self) -> Sequence[int]:
+        """Steps, ascending, at which batches change in size: a step costs something else from there on.
+
+        Whole cases are predicted from the last of them on, when there is time for as many as later.
+        """
+        ...
+
     def batches(self, first_step: int, last_step: int) -> Iterator[BatchT]:
         """Yield the batches of steps ``first_step`` to ``last_step - 1``: a pure function of seed and step."""
         ...

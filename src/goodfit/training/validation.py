@@ -32,7 +32,7 @@ RAREST = 5
 
 @dataclass(frozen=True)
 class Effort:
-    """What whole cases a training has time for; fixed in its first validation.
+    """What whole cases a training has time for; fixed in the first validation that predicts any.
 
     Attributes:
         cases: number of whole cases in the metric.
@@ -49,13 +49,13 @@ class Validated:
 
     Attributes:
         columns: column of metrics.csv -> value; without the metric's where it was not its turn.
-        effort: what there is time for.
+        effort: what there is time for; None where that has not been chosen yet.
         seconds_per_case: time a whole case took; None when none was predicted.
         seconds: of the whole validation.
     """
 
     columns: Mapping[str, float]
-    effort: Effort
+    effort: Effort | None
     seconds_per_case: float | None
     seconds: float
 
@@ -78,7 +78,8 @@ class Validation(Generic[BatchT]):
         """Validate once.
 
         Args:
-            effort: of an earlier validation; None chooses it so that validation keeps within its share.
+            effort: of an earlier validation; None chooses it, with the first metric, so that validation keeps within its
+                share.
             training_seconds: training time from one validation to the next.
             still_wanted: raises when the run has to leave.
             metric: whether to predict whole cases, too.
@@ -96,10 +97,10 @@ class Validation(Generic[BatchT]):
             still_wanted()
             validation = task.fixed_loss(network, "validation")
             still_wanted()
-            if effort is None:
+            if effort is None and metric:
                 spent = time.perf_counter() - started
                 effort = self._affordable(training_seconds, spent, still_wanted)
-            result = task.validate(network, effort.cases, still_wanted) if metric else None
+            result = None if effort is None or not metric else task.validate(network, effort.cases, still_wanted)
         columns = {
             "train_eval_loss": train[TOTAL],
             "val_loss": validation[TOTAL],

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from goodfit.errors import DatasetError
-from goodfit.planning.plan import Configuration, NetworkPlan
+from goodfit.planning.plan import Configuration, NetworkPlan, PatchStage
 from goodfit.preprocessing.locations import ANNOTATED
 from goodfit.tasks.segmentation.augmentation import apply, augmentation_settings
 from goodfit.tasks.segmentation.augmentation.draw import draw
@@ -356,3 +356,38 @@ def test_no_cases(store: MemoryStore) -> None:
 )
 def test_cases_may_take_a_sixteenth_of_the_memory_and_half_a_gibibyte_in_any_case(memory: float, room: int) -> None:
     assert room_for_cases(memory) == room
+
+
+def growing(store: Any) -> PatchDataset:
+    stages = [
+        PatchStage(until_step=2, patch_size=[4, 2, 6], batch_size=3),
+        PatchStage(until_step=3, patch_size=[6, 4, 8], batch_size=5),
+    ]
+    plan = configuration().model_copy(update={"growth": stages})
+    smaller = [augmentation_settings(plan.cut_as(stage)) for stage in stages]
+    return PatchDataset(store, NAMES, plan, seed=3, augmentation=augmentation_settings(plan), smaller=smaller)
+
+
+def test_patches_grow_at_their_steps(store: MemoryStore) -> None:
+    patches = growing(store)
+    shapes = []
+    for step in range(5):
+        batch = patches[step]
+        assert batch.parameters is not None
+        shapes.append(tuple(apply(batch.images, batch.labels, batch.parameters)[0].shape))
+    assert shapes == [(3, 2, 4, 2, 6)] * 2 + [(5, 2, 6, 4, 8)] + [(4, 2, 8, 6, 10)] * 2
+
+
+def test_growing_patches_take_the_cases_in_turn(store: MemoryStore) -> None:
+    patches = growing(store)
+    names = [name for step in range(6) for name in patches[step].cases]
+    assert len(names) == 3 + 3 + 5 + 4 * 3
+    assert all(sorted(names[first : first + 7]) == sorted(NAMES) for first in (0, 7, 14))
+    assert [name for step in range(6) for name in patches.cases_of(step)] == names
+
+
+def test_a_growing_batch_depends_on_seed_and_step_only(store: MemoryStore) -> None:
+    forwards = [growing(store)[step] for step in range(5)]
+    patches = growing(store)
+    for step in reversed(range(5)):
+        assert_equal(patches[step], forwards[step])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -17,6 +17,7 @@ from goodfit.preprocessing.properties import CaseProperties
 from goodfit.preprocessing.store import Store, write_case
 from goodfit.tasks.segmentation.cascade.inputs import CascadePatches, PreviousStageInputs
 from goodfit.tasks.segmentation.task import SegmentationTask, fixed_count
+from goodfit.training.recipe import Recipe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -267,3 +268,31 @@ def test_a_cascade_trains_and_validates_with_the_previous_stage(
     assert result.metrics["val_dice_left"] == pytest.approx(1)
     assert result.metrics["val_dice_right"] == pytest.approx(0.5)
     assert task.fixed_loss(PreviousOracle(), "train")["total"] < -0.9
+
+
+def test_patches_grow_as_planned_with_the_recipes_augmentation(store: Store, tiny_plan: Callable[..., Plan]) -> None:
+    class Still(Recipe):
+        def build_augmentation(self, plan: Any, default: Callable[[], Any]) -> Any:
+            asked.append(tuple(plan.chosen.patch_size))
+            return default()
+
+    asked: list[tuple[int, ...]] = []
+    stages = [{"until_step": 2, "patch_size": [4, 4, 4], "batch_size": 3}]
+    plan = tiny_plan(training={"precision": "float32"}, configuration={"growth": stages})
+    task = SegmentationTask(plan, store, TRAIN, VALIDATION, CPU, workers=0, recipe=Still())
+    whole = tuple(plan.chosen.patch_size)
+    assert asked == [whole, (4, 4, 4)]
+    assert list(task.size_changes) == [2]
+    batches = list(task.batches(0, 4))
+    assert [len(batch) for batch in batches] == [3, 3, 2, 2]
+    shapes = [batch.parameters.patch_size for batch in batches if batch.parameters is not None]
+    assert shapes == [(4, 4, 4)] * 2 + [whole] * 2
+    for step, batch in enumerate(batches):
+        assert math.isfinite(task.loss(task.network, batch, step).total.item())
+    fixed = make_fixed(task)
+    assert fixed == {whole}, "losses are compared on patches of one size"
+
+
+def make_fixed(task: SegmentationTask) -> set[tuple[int, ...]]:
+    """Sizes of the fixed patches."""
+    return {tuple(batch.images.shape[2:]) for batches in task._fixed.values() for batch in batches}

@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING
 from goodfit.data.wording import counted
 from goodfit.reporting.instances.curves import MEAN_AP
 from goodfit.reporting.plotting import column
-from goodfit.reporting.tables import Cell, Table, Tile, capital, effort_tiles, last_if_nan, score_cell, used_lines
+from goodfit.reporting.tables import (
+    Cell,
+    Table,
+    Tile,
+    capital,
+    effort_tiles,
+    last_if_nan,
+    score_cell,
+    steps,
+    used_lines,
+)
 from goodfit.tasks.instances.scores import format_score
 
 if TYPE_CHECKING:
@@ -48,7 +58,7 @@ def budget_lines(content: InstanceContent) -> list[str]:
     lines = []
     if content.split is not None and content.split.train:
         lines = [capital(line) for line in _planned(plan, len(content.split.train))]
-    return lines + used_lines(content, plan.batch_size)
+    return lines + used_lines(content, plan.batch_size * steps(content))
 
 
 def _planned(plan: InstancePlan, frames: int) -> list[str]:

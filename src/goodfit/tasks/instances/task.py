@@ -186,6 +186,11 @@ class InstanceTask:
         """Number of validation frames."""
         return len(self._validation)
 
+    @property
+    def size_changes(self) -> Sequence[int]:
+        """None: frames keep their size."""
+        return ()
+
     def batches(self, first_step: int, last_step: int) -> Iterator[InstanceBatch]:
         """Batches of the steps, augmented."""
         return self._pool.batches(first_step, last_step)

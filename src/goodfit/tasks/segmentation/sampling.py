@@ -93,6 +93,27 @@ class Batch:
         )
 
 
+@dataclass(frozen=True)
+class _Cut:
+    """How batches are cut from a step on.
+
+    Attributes:
+        first_step: the first one.
+        first_sample: number of samples before it.
+        batch_size: samples per batch.
+        final: patch that the network gets.
+        initial: patch that is cut, with the margin that the augmentation needs.
+        augmentation: its settings; None cuts final patches.
+    """
+
+    first_step: int
+    first_sample: int
+    batch_size: int
+    final: tuple[int, ...]
+    initial: tuple[int, ...]
+    augmentation: AugmentationSettings | None
+
+
 class PatchDataset(Dataset[Batch]):
     """The batches of a training: ``dataset[step]``, a pure function of the arguments and the step.
 
@@ -108,6 +129,7 @@ class PatchDataset(Dataset[Batch]):
         *,
         seed: int,
         augmentation: AugmentationSettings | None = None,
+        smaller: Sequence[AugmentationSettings] = (),
         batch_size: int | None = None,
         oversample: float = 0.33,
         annotated_only: bool = False,
@@ -123,7 +145,9 @@ class PatchDataset(Dataset[Batch]):
             seed: seed of the run, not negative.
             augmentation: cut the larger initial patches these settings need and draw their parameters; None
                 cuts final patches.
-            batch_size: samples per batch.
+            smaller: the same for each stage of ``configuration.growth``, which the batches begin with; without it they
+                begin with the patch of the configuration.
+            batch_size: samples per batch, after these stages.
             oversample: share of the batch that is centred on foreground.
             annotated_only: centre every patch on a voxel without the ignore label, as nnU-Net does with
                 datasets that have one; such voxels are the store's locations of key ``ANNOTATED``.
@@ -133,25 +157,32 @@ class PatchDataset(Dataset[Batch]):
             raise ValueError("there is no case to sample patches from")
         self._store = store
         self._cases = tuple(cases)
-        self._final = tuple(configuration.patch_size)
-        self._initial = self._final if augmentation is None else augmentation.initial_patch_size
-        self._augmentation = augmentation
+        self.batch_size = configuration.batch_size if batch_size is None else batch_size
+        self._cuts: list[_Cut] = []
+        step = sample = 0
+        for stage, settings in zip(configuration.growth if smaller else (), smaller, strict=True):
+            patch = tuple(stage.patch_size)
+            self._cuts.append(_Cut(step, sample, stage.batch_size, patch, settings.initial_patch_size, settings))
+            sample += (stage.until_step - step) * stage.batch_size
+            step = stage.until_step
+        final = tuple(configuration.patch_size)
+        initial = final if augmentation is None else augmentation.initial_patch_size
+        self._cuts.append(_Cut(step, sample, self.batch_size, final, initial, augmentation))
         self._seed = seed
         self._oversample = oversample
         self._annotated_only = annotated_only
         self._keep_bytes = keep_bytes
         self._cache: CaseCache | None = None
         self._pass: tuple[int, list[int]] = (-1, [])
-        self.batch_size = configuration.batch_size if batch_size is None else batch_size
 
     @property
     def final(self) -> bool:
         """Whether the patches are of final size, with no augmentation to come."""
-        return self._augmentation is None
+        return self._cuts[-1].augmentation is None
 
     def __getitem__(self, step: int) -> Batch:
         """Cut the batch of ``step``."""
-        return self.batch(step, range(self.batch_size))
+        return self.batch(step, range(self._cut(step).batch_size))
 
     def batch(self, step: int, positions: range) -> Batch:
         """Cut some positions of the batch of ``step``.
@@ -160,25 +191,26 @@ class PatchDataset(Dataset[Batch]):
             step: not negative.
             positions: a part of ``range(batch_size)`` that begins at 0.
         """
-        names = [self._case_name(step * self.batch_size + position) for position in positions]
+        cut = self._cut(step)
+        first = self._first_sample(step)
+        names = [self._case_name(first + position) for position in positions]
         cases = [self._cached().case(name) for name in names]
         channels = cases[0].image.shape[0]
         parameters = None
-        if self._augmentation is not None:
-            parameters = draw(self._augmentation, self._seed, step, len(positions), channels)
-        flat = (1,) * (3 - len(self._final))
-        initial, final = flat + self._initial, flat + self._final
+        if cut.augmentation is not None:
+            parameters = draw(cut.augmentation, self._seed, step, len(positions), channels)
+        flat = (1,) * (3 - len(cut.final))
+        initial, final = flat + cut.initial, flat + cut.final
         # Zeros come from the system untouched, so a margin nobody needs costs nothing.
         images = np.zeros((len(positions), channels, *initial), dtype=np.float32)
         labels = np.full((len(positions), cases[0].label.shape[0], *initial), OUTSIDE, dtype=np.int16)
         for position, case in zip(positions, cases, strict=True):
-            index = step * self.batch_size + position
             start = choose_start(
-                stream(Purpose.PATCH_POSITION, self._seed, index),
+                stream(Purpose.PATCH_POSITION, self._seed, first + position),
                 case.image.shape[1:],
                 initial,
                 final,
-                self._centres(case, position),
+                self._centres(case, position, cut.batch_size),
             )
             image, label = images[position], labels[position]
             if parameters is not None and not parameters.samples[position].moves:
@@ -188,8 +220,8 @@ class PatchDataset(Dataset[Batch]):
             copy_crop(case.image, start, image)
             copy_crop(case.label, start, label)
         return Batch(
-            images=torch.from_numpy(images.reshape(*images.shape[:2], *self._initial)),
-            labels=torch.from_numpy(labels.reshape(*labels.shape[:2], *self._initial)),
+            images=torch.from_numpy(images.reshape(*images.shape[:2], *cut.initial)),
+            labels=torch.from_numpy(labels.reshape(*labels.shape[:2], *cut.initial)),
             step=step,
             cases=tuple(names),
             parameters=parameters,
@@ -197,8 +229,8 @@ class PatchDataset(Dataset[Batch]):
 
     def cases_of(self, step: int) -> tuple[str, ...]:
         """Names of the cases in the batch of ``step``, without reading them."""
-        first = step * self.batch_size
-        return tuple(self._case_name(index) for index in range(first, first + self.batch_size))
+        first = self._first_sample(step)
+        return tuple(self._case_name(index) for index in range(first, first + self._cut(step).batch_size))
 
     def shared_by(self, workers: int) -> PatchDataset:
         """The same batches for each of several workers, which divide the memory for decompressed cases."""
@@ -208,9 +240,17 @@ class PatchDataset(Dataset[Batch]):
         shared._keep_bytes = self._keep_bytes // workers
         return shared
 
-    def _centres(self, case: StoredPatches, position: int) -> Mapping[int, npt.NDArray[np.int32]]:
+    def _cut(self, step: int) -> _Cut:
+        return next(cut for cut in reversed(self._cuts) if cut.first_step <= step)
+
+    def _first_sample(self, step: int) -> int:
+        """Number of samples in the batches before that of ``step``."""
+        cut = self._cut(step)
+        return cut.first_sample + (step - cut.first_step) * cut.batch_size
+
+    def _centres(self, case: StoredPatches, position: int, batch_size: int) -> Mapping[int, npt.NDArray[np.int32]]:
         """Voxels, by class, one of which the patch is centred on; none for a patch anywhere."""
-        if is_foreground_position(position, self.batch_size, self._oversample):
+        if is_foreground_position(position, batch_size, self._oversample):
             return case.locations
         if self._annotated_only and ANNOTATED in case.locations:
             return {ANNOTATED: case.locations[ANNOTATED]}

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from goodfit.planning.plan import Plan
+    from goodfit.tasks.segmentation.augmentation.settings import AugmentationSettings
     from goodfit.tasks.segmentation.case_cache import PatchSource, StoredPatches
     from goodfit.tasks.segmentation.sampling import Batch
     from goodfit.training.task import Subset
@@ -48,6 +49,15 @@ def network_of(plan: Plan, recipe: Recipe) -> nn.Module:
             configuration.dims,
         ),
     )
+
+
+def augmentation_of(plan: Plan, recipe: Recipe) -> AugmentationSettings:
+    """Make the augmentation of the chosen configuration, or what the recipe makes of it."""
+    settings: AugmentationSettings = recipe.build_augmentation(
+        plan,
+        lambda: augmentation_settings(plan.chosen, plan.data.use_mask, plan.data.labels.foreground_values),
+    )
+    return settings
 
 
 def fixed_count(plan: Plan) -> int:
@@ -97,10 +107,10 @@ class SegmentationTask:
             train,
             configuration,
             seed=training.seed,
-            augmentation=recipe.build_augmentation(
-                plan,
-                lambda: augmentation_settings(configuration, plan.data.use_mask, self._labels.foreground_values),
-            ),
+            augmentation=augmentation_of(plan, recipe),
+            smaller=[
+                augmentation_of(plan.with_chosen(configuration.cut_as(stage)), recipe) for stage in configuration.growth
+            ],
             oversample=training.oversample_foreground,
             annotated_only=self._labels.ignore is not None,
             keep_bytes=room_for_cases(plan.memory),
@@ -147,6 +157,11 @@ class SegmentationTask:
     def validation_cases(self) -> int:
         """Number of validation cases."""
         return len(self._validation)
+
+    @property
+    def size_changes(self) -> Sequence[int]:
+        """Steps at which the patches grow."""
+        return [stage.until_step for stage in self._plan.chosen.growth]
 
     def batches(self, first_step: int, last_step: int) -> Iterator[Batch]:
         """Batches of the steps, before augmentation."""
