@@ -11,7 +11,7 @@ from common import CACHE, GOODFIT, read_result, run_measured, write_result
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 Outcome = dict[str, Any]
 
@@ -42,9 +42,10 @@ def add_request_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--runs", type=Path, default=CACHE / "runs", help="run folders, which interruptions continue")
 
 
-def train(request: Request, run: Path, options: Sequence[str]) -> Outcome:
+def train(request: Request, run: Path, options: Sequence[str], environment: Mapping[str, str] | None = None) -> Outcome:
     """Train within the time, or go on where an interrupted call stopped; give scores and costs."""
-    measured = run_measured([GOODFIT, "train", request.dataset, "--run", run, "--time", request.time, *options])
+    command = [GOODFIT, "train", request.dataset, "--run", run, "--time", request.time, *options]
+    measured = run_measured(command, environment)
     return {**read_run(run), "command_minutes": measured.seconds / 60, "peak_bytes": measured.peak_bytes}
 
 
@@ -73,14 +74,22 @@ def _read(path: Path) -> dict[str, Any]:
     return dict(json.loads(path.read_text(encoding="utf-8")))
 
 
-def train_once(benchmark: str, key: str, request: Request, run: Path, options: Sequence[str]) -> Outcome:
+def train_once(
+    benchmark: str,
+    key: str,
+    request: Request,
+    run: Path,
+    options: Sequence[str],
+    environment: Mapping[str, str] | None = None,
+) -> Outcome:
     """Train unless results/BENCHMARK.json has the outcome; keep the outcome there."""
     outcomes = dict(read_result(benchmark).get("outcomes", {}))
     if key in outcomes:
         print(f"{key}: there already, Dice {say_dice(outcomes[key])}", flush=True)
         return dict(outcomes[key])
     print(f"{key}: training", flush=True)
-    outcome = train(request, run, options)
+    outcome = train(request, run, options, environment)
+    outcomes = dict(read_result(benchmark).get("outcomes", {}))  # another call may have written meanwhile
     write_result(benchmark, {"outcomes": {**outcomes, key: outcome}})
     print(f"{key}: Dice {say_dice(outcome)}, {outcome['minutes']:.1f} min", flush=True)
     return outcome

@@ -8,15 +8,12 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from torch import nn
 
 from goodfit.errors import RunError
 from goodfit.training.checkpoint import (
     Checkpoint,
     load_checkpoint,
     load_newest,
-    optimizer_tensors,
-    put_optimizer_tensors,
     read_weights,
     save_checkpoint,
 )
@@ -108,57 +105,3 @@ def test_averaged_weights_are_the_ones_to_predict_with(tmp_path: Path) -> None:
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="no such checkpoint"):
         load_checkpoint(tmp_path / "c.safetensors")
-
-
-@pytest.mark.parametrize("kind", ["adamw", "sgd"])
-def test_the_optimizer_goes_on_as_if_nothing_had_happened(kind: str) -> None:
-    def make() -> tuple[nn.Module, torch.optim.Optimizer]:
-        torch.manual_seed(0)
-        network = nn.Linear(4, 4)
-        if kind == "adamw":
-            return network, torch.optim.AdamW(network.parameters(), lr=0.1, fused=True)
-        return network, torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9, fused=True)
-
-    def steps(network: nn.Module, optimizer: torch.optim.Optimizer, first: int, last: int) -> None:
-        for step in range(first, last):
-            network(torch.full((2, 4), float(step + 1))).square().sum().backward()
-            optimizer.step()
-            optimizer.zero_grad()
-
-    whole, optimizer = make()
-    steps(whole, optimizer, 0, 6)
-    half, half_optimizer = make()
-    steps(half, half_optimizer, 0, 3)
-    resumed, resumed_optimizer = make()
-    resumed.load_state_dict(half.state_dict())
-    put_optimizer_tensors(resumed_optimizer, optimizer_tensors(half_optimizer))
-    steps(resumed, resumed_optimizer, 3, 6)
-    assert torch.equal(resumed.weight, whole.weight)
-
-
-@pytest.mark.parametrize("kind", ["adamw", "sgd"])
-def test_momenta_lie_in_memory_as_their_weights_do(kind: str, tmp_path: Path) -> None:
-    def make() -> tuple[nn.Module, torch.optim.Optimizer]:
-        torch.manual_seed(0)
-        network = nn.Conv2d(4, 8, 3).to(memory_format=torch.channels_last)
-        if kind == "adamw":
-            return network, torch.optim.AdamW(network.parameters(), lr=0.1, fused=True)
-        return network, torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9, fused=True)
-
-    def steps(network: nn.Module, optimizer: torch.optim.Optimizer, first: int, last: int) -> None:
-        for step in range(first, last):
-            torch.manual_seed(step)
-            network(torch.randn(2, 4, 6, 6)).square().sum().backward()
-            optimizer.step()
-            optimizer.zero_grad()
-
-    whole, optimizer = make()
-    steps(whole, optimizer, 0, 4)
-    half, half_optimizer = make()
-    steps(half, half_optimizer, 0, 2)
-    save_checkpoint(tmp_path / "c", Checkpoint({"optimizer": optimizer_tensors(half_optimizer)}, {}))
-    resumed, resumed_optimizer = make()
-    resumed.load_state_dict(half.state_dict())
-    put_optimizer_tensors(resumed_optimizer, load_checkpoint(tmp_path / "c").groups["optimizer"])
-    steps(resumed, resumed_optimizer, 2, 4)
-    assert torch.equal(resumed.weight, whole.weight)

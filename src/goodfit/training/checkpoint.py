@@ -150,28 +150,3 @@ def load_newest(paths: Sequence[Path]) -> tuple[Checkpoint, Path] | None:
     if problems:
         raise RunError(f"{' '.join(problems)} No sound checkpoint is left: start again with --fresh.")
     return None
-
-
-def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """Give the optimizer's state (momenta, step counts) as named tensors."""
-    state = optimizer.state_dict()["state"]
-    return {
-        f"{index}/{key}": value for index, entry in state.items() for key, value in entry.items() if value is not None
-    }
-
-
-def put_optimizer_tensors(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """Restore what ``optimizer_tensors`` gave; the groups' settings stay the optimizer's own.
-
-    Momenta get the memory layout of their weights, which a file does not keep: fused optimizers walk through both as
-    they lie in memory, and would mix up the momenta of weights that are stored channels last.
-    """
-    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
-    state: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in tensors.items():
-        index, _, key = name.partition("/")
-        weight = weights[int(index)]
-        alike = tensor.shape == weight.shape
-        laid_out = torch.empty_like(weight, dtype=tensor.dtype, requires_grad=False).copy_(tensor) if alike else tensor
-        state.setdefault(int(index), {})[key] = laid_out
-    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

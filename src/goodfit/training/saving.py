@@ -10,9 +10,8 @@ from goodfit.errors import RunError
 from goodfit.training.checkpoint import (
     Checkpoint,
     load_newest,
-    optimizer_tensors,
-    put_optimizer_tensors,
 )
+from goodfit.training.optimizer_state import optimizer_numbers, optimizer_tensors, put_optimizer_state
 from goodfit.training.progress import Progress
 from goodfit.training.weights import put_weights, weights_of
 
@@ -110,7 +109,8 @@ class Keeper:
                 "start again with --fresh."
             )
         put_weights(self._network, checkpoint.groups["network"], str(path))
-        put_optimizer_tensors(self._optimizer, checkpoint.groups.get("optimizer", {}))
+        numbers = checkpoint.state.get("optimizer")
+        put_optimizer_state(self._optimizer, checkpoint.groups.get("optimizer", {}), numbers)
         for name, tensor in checkpoint.groups["average"].items():
             self._average.weights[name].copy_(tensor)
         self._hooks.load_state_dict(checkpoint.state["hooks"])
@@ -122,5 +122,10 @@ class Keeper:
             "average": self._average.weights,
             "optimizer": optimizer_tensors(self._optimizer),
         }
-        state = {"identity": self._identity, "progress": progress.to_dict(), "hooks": self._hooks.state_dict()}
+        state = {
+            "identity": self._identity,
+            "progress": progress.to_dict(),
+            "hooks": self._hooks.state_dict(),
+            "optimizer": optimizer_numbers(self._optimizer),
+        }
         self._writer.write(path, Checkpoint(groups, state), previous)
