@@ -47,6 +47,14 @@ def test_every_value_with_a_reason_is_a_row(tiny_plan: Callable[..., Plan], term
     assert row(text, "training.seed") == ["training.seed", "0", "by default"]
 
 
+def test_stages_of_patches_that_grow_are_said(tiny_plan: Callable[..., Plan], terminal: io.StringIO) -> None:
+    stages = [{"until_step": 30, "patch_size": [4, 4, 4], "batch_size": 4}]
+    plan = tiny_plan(configuration={"growth": stages, "reasons": {"growth": "by hand"}})
+    text = shown(plan, terminal)
+    assert row(text, "3d_fullres.growth") == ["3d_fullres.growth", "4x4x4 x batch 4 until step 30", "by hand"]
+    assert "patches grow: by hand" in text
+
+
 def test_memory_stands_in_the_summary_only(tiny_plan: Callable[..., Plan], terminal: io.StringIO) -> None:
     plan = tiny_plan().model_copy(
         update={"predicted_memory": 2.0**30, "reasons": {"predicted_memory": "a gibibyte", "configuration": "3D"}}

@@ -81,8 +81,9 @@ def test_folds_of_another_plan_are_not_averaged(folds: Path, write_run: Callable
     write_run(folds / "fold_2", 3, configuration={"spacing": [1.0, 1.0, 1.0]})
     with pytest.raises(RunError, match=r"fold_2: was trained with another plan than .*fold_0.*--with"):
         open_model(folds, device=CPU)
-    # How long it was trained and with what batch does not matter to a prediction.
-    write_run(folds / "fold_2", 3, configuration={"batch_size": 7}, budget={"epochs": 9})
+    # How long it was trained, with what batch and which patches first, does not matter to a prediction.
+    stages = [{"until_step": 3, "patch_size": [4, 4, 4], "batch_size": 2}]
+    write_run(folds / "fold_2", 3, configuration={"batch_size": 7, "growth": stages}, budget={"epochs": 9})
     assert len(weights_of(open_model(folds, device=CPU).network)) == 3 * len(
         weights_of(open_model(folds / "fold_0", device=CPU).network)
     )

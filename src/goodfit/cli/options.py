@@ -27,7 +27,10 @@ Fresh = Annotated[
 ]
 Time = Annotated[
     str | None,
-    typer.Option("--time", help="Time for the whole command, like 10m or 2h30m; the budget is fitted to it."),
+    typer.Option(
+        "--time",
+        help="Time for the whole command, like 10m or 2h30m: network, budget and patches that grow are fitted to it.",
+    ),
 ]
 Epochs = Annotated[int | None, typer.Option("--epochs", help="Largest number of epochs (default 1000).")]
 StepsPerEpoch = Annotated[int | None, typer.Option("--steps-per-epoch", help="Steps of an epoch (default 250).")]

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel
-
 from goodfit.cli.screen import console, show_table
 from goodfit.planning.arithmetic import describe_budget, describe_bytes
+from goodfit.planning.plan import IntensityStatistics, PatchStage
 
 if TYPE_CHECKING:
     from goodfit.commands.instances.prepare import PreparedInstances
@@ -23,8 +22,10 @@ def _words(value: object) -> str:
     if isinstance(value, dict):
         return ", ".join(map(str, value))
     if isinstance(value, list):
-        if any(isinstance(item, BaseModel) for item in value):
+        if any(isinstance(item, IntensityStatistics) for item in value):
             return f"{len(value)} channels"
+        if any(isinstance(item, PatchStage) for item in value):
+            return ", ".join(map(str, value))
         return " ".join("x".join(map(str, item)) if isinstance(item, list) else str(item) for item in value)
     return str(value)
 

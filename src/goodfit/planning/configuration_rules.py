@@ -21,6 +21,12 @@ if TYPE_CHECKING:
     from goodfit.planning.topology import Topology
 
 
+ONE_SIZE = (
+    "patches have one size; with --time smaller ones come first where that makes more steps (plan.growth=off: never)"
+)
+"""Reason of a configuration without growth, as every configuration is planned."""
+
+
 @dataclass(frozen=True)
 class FittedPatch:
     """The largest patch whose network fits the budget.
@@ -142,6 +148,7 @@ def plan_configuration(
         reasons={
             **reasons,
             "patch_size": fitted.reason,
+            "growth": ONE_SIZE,
             "batch_dice": "always for 2d" if name == "2d" else "not for 3d without a low-resolution stage",
         },
     )

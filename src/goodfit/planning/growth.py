@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from goodfit.planning.plan import PatchStage
 from goodfit.planning.time_budget import OVERHEAD, epoch_length
-from goodfit.planning.wording import size
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -84,9 +83,7 @@ def grow(
         if rounded:
             until += rounded
             stages.append(stage.model_copy(update={"until_step": until}))
-            said.append(
-                f"{size(stage.patch_size)} x batch {stage.batch_size} until step {until} ({seconds:.3f} s a step)"
-            )
+            said.append(f"{stages[-1]} ({seconds:.3f} s a step)")
     if not stages:
         return fitted
     reason = (

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from goodfit.errors import PlanError
 from goodfit.planning import wording
-from goodfit.planning.configuration_rules import plan_batch_size, plan_configuration
+from goodfit.planning.configuration_rules import ONE_SIZE, plan_batch_size, plan_configuration
 from goodfit.planning.feature_map_budget import network_plan
 from goodfit.planning.topology import derive_topology, neighbouring_patches, smallest_patch
 
@@ -127,7 +127,7 @@ def _with_patch(configuration: Configuration, basis: Basis, patch_size: Sequence
     values = configuration.model_dump()
     values["patch_size"], values["growth"] = list(topology.patch_size), []
     values["network"] = network_plan(topology, basis.preset).model_dump()
-    values["reasons"]["patch_size"] = reason
+    values["reasons"]["patch_size"], values["reasons"]["growth"] = reason, ONE_SIZE
     changed = type(configuration).model_validate(values)
     return _keep_features(changed, configuration.network, basis)
 

@@ -94,6 +94,10 @@ class PatchStage(BaseModel):
     patch_size: list[PositiveInt]
     batch_size: PositiveInt
 
+    def __str__(self) -> str:
+        """Say it in a table."""
+        return f"{'x'.join(map(str, self.patch_size))} x batch {self.batch_size} until step {self.until_step}"
+
 
 class Configuration(Section):
     """One network setting."""

@@ -9,6 +9,7 @@ import pytest
 from goodfit.errors import PlanError
 from goodfit.interop.nnunet.plans_out import dataset_name, nnunet_dataset_json, nnunet_plans_of
 from goodfit.planning.lowres import plan_cascade
+from goodfit.planning.plan import PatchStage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -83,8 +84,15 @@ def with_cascade(plan: Plan) -> Plan:
 
 
 def test_a_cascade_inherits_from_the_full_resolution(tiny_plan: Callable[..., Plan]) -> None:
-    configurations = nnunet_plans_of(with_cascade(tiny_plan()))["configurations"]
-    assert configurations["3d_cascade_fullres"] == {"inherits_from": "3d_fullres", "previous_stage": "3d_lowres"}
+    inherited = {"inherits_from": "3d_fullres", "previous_stage": "3d_lowres"}
+    plan = with_cascade(tiny_plan())
+    configurations = nnunet_plans_of(plan)["configurations"]
+    assert configurations["3d_cascade_fullres"] == inherited
+    grown = plan.configurations["3d_cascade_fullres"].model_copy(
+        update={"growth": [PatchStage(until_step=3, patch_size=[4, 4, 4], batch_size=2)]}
+    )
+    plan = plan.model_copy(update={"configurations": {**plan.configurations, grown.name: grown}})
+    assert nnunet_plans_of(plan)["configurations"] == configurations, "growth is an affair of the training"
     assert configurations["3d_lowres"]["next_stage"] == "3d_cascade_fullres"
     assert "next_stage" not in configurations["3d_fullres"]
 

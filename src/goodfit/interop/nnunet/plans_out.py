@@ -94,7 +94,7 @@ def _inherited(plan: Plan, configuration: Configuration) -> dict[str, Any] | Non
     if configuration.previous_stage is None or parent is None:
         return None
     alike = parent.model_copy(update={"name": configuration.name, "previous_stage": configuration.previous_stage})
-    omitted: dict[str, Any] = {"reasons": True, "network": {"reasons"}}
+    omitted: dict[str, Any] = {"reasons": True, "network": {"reasons"}, "growth": True}
     if alike.model_dump(exclude=omitted) != configuration.model_dump(exclude=omitted):
         return None
     return {"inherits_from": parent.name, "previous_stage": configuration.previous_stage}
