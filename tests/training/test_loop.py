@@ -560,27 +560,39 @@ def test_the_end_measures_the_metric_though_it_was_not_its_turn(tmp_path: Path, 
     assert [int(row["step"]) for row in rows if row["val_dice"]] == [1, *range(6, at, 5), at]
 
 
-def test_whole_cases_are_judged_and_steps_timed_anew_once_batches_have_their_size(tmp_path: Path) -> None:
-    class Growing(toy.ToyTask):  # type: ignore[misc,name-defined]
-        size_changes = (5, 10)
+class Growing(toy.ToyTask):  # type: ignore[misc,name-defined]
+    """Batches have half their size until a step."""
 
-    task = Growing()
-    trainer = Trainer(task, TRAINING, CONTROL, RunFolder(tmp_path))
+    small_until = 10
+
+    def step_size(self, step: int) -> float:
+        return 0.5 if step < self.small_until else 1.0
+
+
+def test_validation_and_timing_begin_with_whole_steps(tmp_path: Path) -> None:
+    trainer = Trainer(Growing(), TRAINING, CONTROL, RunFolder(tmp_path))
     assert trainer.train()
     rows = read_rows(tmp_path / "metrics.csv")
     assert [int(row["step"]) for row in rows] == [5, 10, 15, 20, 25, 30]
-    assert [bool(row["val_dice"]) for row in rows] == [False, False, True, True, True, True]
-    assert all(row["val_loss"] for row in rows)
+    assert [bool(row["val_dice"]) for row in rows] == [bool(row["val_loss"]) for row in rows]
+    assert [bool(row["val_loss"]) for row in rows] == [False, False, True, True, True, True]
     assert trainer.progress.timed_epochs == 4
 
 
-def test_a_run_that_ends_while_batches_are_small_is_judged_at_its_end(tmp_path: Path) -> None:
-    class Growing(toy.ToyTask):  # type: ignore[misc,name-defined]
-        size_changes = (100,)
-
-    assert Trainer(Growing(), TRAINING, CONTROL, RunFolder(tmp_path)).train()
+def test_a_run_that_ends_before_is_validated_at_its_end(tmp_path: Path) -> None:
+    task = Growing()
+    task.small_until = 100
+    assert Trainer(task, TRAINING, CONTROL, RunFolder(tmp_path)).train()
     rows = read_rows(tmp_path / "metrics.csv")
     assert [bool(row["val_dice"]) for row in rows] == [False] * (len(rows) - 1) + [True]
+
+
+@pytest.mark.parametrize(("left", "cooled_at"), [(1e-9, 15), (-1.0, 5)])
+def test_the_clock_goes_by_whole_steps_unless_the_time_is_up(tmp_path: Path, left: float, cooled_at: int) -> None:
+    trainer = Trainer(Growing(), TRAINING, CONTROL, RunFolder(tmp_path), deadline=lambda _seconds: left)
+    assert trainer.train()
+    events = RunFolder(tmp_path).read_events()
+    assert [event["step"] for event in events if event["phase"] == "cooldown"] == [cooled_at]
 
 
 def test_advice_is_given_once_a_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -31,7 +31,7 @@ def test_the_loop_asks_for_these_and_no_more() -> None:
             "fixed_loss",
             "validate",
             "validation_cases",
-            "size_changes",
+            "step_size",
             "close",
         )
     }

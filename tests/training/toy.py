@@ -49,12 +49,14 @@ class ToyTask:
     metric_columns = ("val_dice", "val_dice_a")
     loss_parts = ("half",)
     validation_cases = 5
-    size_changes: tuple[int, ...] = ()
 
     def batches(self, first_step: int, last_step: int) -> Iterator[ToyBatch]:
         for step in range(first_step, last_step):
             inputs, targets = samples(100 + step)
             yield ToyBatch(inputs, targets, (f"case{step}",))
+
+    def step_size(self, step: int) -> float:
+        return 1.0
 
     def close(self) -> None:
         pass

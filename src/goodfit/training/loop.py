@@ -27,6 +27,7 @@ from goodfit.training.controller import (
     validation_due,
 )
 from goodfit.training.ema import WeightAverage
+from goodfit.training.finite import NotFiniteError, require_finite
 from goodfit.training.hooks import Context, Hooks
 from goodfit.training.metrics_log import MetricsLog
 from goodfit.training.micro_batches import gradients_within_memory
@@ -54,13 +55,6 @@ logger = logging.getLogger(__name__)
 SEEDS_APART = 1_000_003
 MOST_RECOVERIES = 3
 RATE_AFTER_RECOVERY = 0.5
-
-
-class NotFiniteError(Exception):
-    """The loss or its gradient is not finite."""
-
-    def __init__(self, what: str) -> None:
-        super().__init__(what)
 
 
 class Trainer(Generic[BatchT]):
@@ -176,9 +170,7 @@ class Trainer(Generic[BatchT]):
         losses, progress.parts = gradients_within_memory(self.task, self.optimizer, batch, step, progress.parts)
         self._call("after_backward")
         norm = torch.nn.utils.clip_grad_norm_(network.parameters(), self.training.gradient_clip).item()
-        if not math.isfinite(losses[TOTAL]) or not math.isfinite(norm):
-            what = f"loss is {losses[TOTAL]:g}" if not math.isfinite(losses[TOTAL]) else f"gradient's norm is {norm:g}"
-            raise NotFiniteError(f"step {step}: the {what} (cases {', '.join(batch.cases)})")
+        require_finite(step, losses[TOTAL], norm, batch.cases)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.average.update(network, step + 1)
@@ -205,13 +197,12 @@ class Trainer(Generic[BatchT]):
         progress = self.progress
         per_step = progress.train_seconds / max(1, progress.loss_count)
         cases = progress.validation_cases
-        ends = progress.control.step == end_of(self.control, progress.control)
-        grown = progress.control.step > max(self.task.size_changes, default=0)
+        ends = self._ends()
         validated = self.validation.measure(
             None if cases is None else Effort(cases, progress.metric_every),
             per_step * self.control.validation_period,
             self.requests.leave_if_asked,
-            metric=ends or (grown and progress.validations % progress.metric_every == 0),
+            metric=ends or (self._is_whole() and progress.validations % progress.metric_every == 0),
         )
         progress.validations += 1
         if validated.effort is not None:
@@ -312,12 +303,13 @@ class Trainer(Generic[BatchT]):
         """Measure the time per step of the epoch, and ask how much is left."""
         progress = self.progress
         steps = progress.control.step % self.control.steps_per_epoch or self.control.steps_per_epoch
-        per_step = progress.end_epoch(steps, others_follow=progress.control.step in self.task.size_changes)
+        larger_follow = self.task.step_size(progress.control.step) != self.task.step_size(progress.control.step - 1)
+        per_step = progress.end_epoch(steps, others_follow=larger_follow)
         if self.deadline is None:
             return None
         left = self.deadline(progress.seconds_per_case)
         self.expected_steps = progress.control.step + math.floor(max(0.0, left) / per_step)
-        return Clock(left, per_step)
+        return Clock(left, per_step) if self._is_whole() or left <= 0 else None
 
     def _begin(self) -> None:
         """Go on from the last checkpoint, or save the beginning."""
@@ -389,7 +381,15 @@ class Trainer(Generic[BatchT]):
         control = self.progress.control
         if self.progress.validated_step == control.step:
             return False
-        return validation_due(self.control, control) or self.progress.validation_wanted
+        due = validation_due(self.control, control) and (self._is_whole() or self._ends())
+        return due or self.progress.validation_wanted
+
+    def _is_whole(self) -> bool:
+        """Whether the newest step was as large as steps get."""
+        return self.task.step_size(self.progress.control.step - 1) >= 1
+
+    def _ends(self) -> bool:
+        return self.progress.control.step == end_of(self.control, self.progress.control)
 
     def _end_of_epoch(self) -> int:
         return end_of_epoch(self.control, self.progress.control)

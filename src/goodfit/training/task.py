@@ -82,11 +82,10 @@ class Task(Protocol[BatchT]):
         """Names of the parts that ``loss`` and ``fixed_loss`` give beside the total."""
         ...
 
-    @property
-    def size_changes(self) -> Sequence[int]:
-        """Steps, ascending, at which batches change in size: a step costs something else from there on.
+    def step_size(self, step: int) -> float:
+        """Size of a step's batch as a share of those that the training ends with: below 1 a step costs less.
 
-        Whole cases are predicted from the last of them on, when there is time for as many as later.
+        While it is below 1, nothing is validated and the clock does not end the training: both go by whole steps.
         """
         ...
 

@@ -282,7 +282,8 @@ def test_patches_grow_as_planned_with_the_recipes_augmentation(store: Store, tin
     task = SegmentationTask(plan, store, TRAIN, VALIDATION, CPU, workers=0, recipe=Still())
     whole = tuple(plan.chosen.patch_size)
     assert asked == [whole, (4, 4, 4)]
-    assert list(task.size_changes) == [2]
+    share = 3 * 4**3 / (plan.chosen.batch_size * math.prod(whole))
+    assert [task.step_size(step) for step in range(4)] == [share, share, 1.0, 1.0]
     batches = list(task.batches(0, 4))
     assert [len(batch) for batch in batches] == [3, 3, 2, 2]
     shapes = [batch.parameters.patch_size for batch in batches if batch.parameters is not None]

@@ -186,10 +186,9 @@ class InstanceTask:
         """Number of validation frames."""
         return len(self._validation)
 
-    @property
-    def size_changes(self) -> Sequence[int]:
-        """None: frames keep their size."""
-        return ()
+    def step_size(self, step: int) -> float:
+        """1: frames keep their size."""
+        return 1.0
 
     def batches(self, first_step: int, last_step: int) -> Iterator[InstanceBatch]:
         """Batches of the steps, augmented."""

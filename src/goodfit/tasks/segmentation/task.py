@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -158,10 +159,14 @@ class SegmentationTask:
         """Number of validation cases."""
         return len(self._validation)
 
-    @property
-    def size_changes(self) -> Sequence[int]:
-        """Steps at which the patches grow."""
-        return [stage.until_step for stage in self._plan.chosen.growth]
+    def step_size(self, step: int) -> float:
+        """Voxels of the step's batch as a share of those of whole patches."""
+        chosen = self._plan.chosen
+        for stage in chosen.growth:
+            if step < stage.until_step:
+                small, whole = (one.batch_size * math.prod(one.patch_size) for one in (stage, chosen))
+                return small / whole
+        return 1.0
 
     def batches(self, first_step: int, last_step: int) -> Iterator[Batch]:
         """Batches of the steps, before augmentation."""
