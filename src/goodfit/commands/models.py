@@ -225,6 +225,7 @@ def recorded_recipe(run: RunFolder) -> Recipe:
 def _seen(plan: Plan) -> dict[str, object]:
     """What the network sees and is: equal for the folds of one configuration."""
     data = plan.data.model_dump(mode="json", exclude={"reasons", "key", "name"})
-    learnt = {"reasons": True, "network": {"reasons"}, "batch_size": True, "growth": True}
-    chosen = plan.chosen.model_dump(mode="json", exclude=learnt)
+    chosen = plan.chosen.model_dump(
+        mode="json", exclude={"reasons": True, "network": {"reasons"}, "batch_size": True, "growth": True}
+    )
     return {"data": data, "chosen": chosen}
