@@ -378,11 +378,10 @@ class Trainer(Generic[BatchT]):
             batches.close()
 
     def _validation_is_due(self) -> bool:
-        control = self.progress.control
+        control, wanted = self.progress.control, self.progress.validation_wanted
         if self.progress.validated_step == control.step:
             return False
-        due = validation_due(self.control, control) and (self._is_whole() or self._ends())
-        return due or self.progress.validation_wanted
+        return wanted or (validation_due(self.control, control) and (self._is_whole() or self._ends()))
 
     def _is_whole(self) -> bool:
         """Whether the newest step was as large as steps get."""
