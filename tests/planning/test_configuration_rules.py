@@ -79,4 +79,4 @@ def test_any_case_gets_a_network_within_the_budget(
         assert configuration.batch_size >= 2
         values = feature_map_values(network, configuration.patch_size, basis.outputs)
         assert values / REFERENCE_BATCH[dims] * PRESETS[preset].fitting_batch[dims] <= basis.budget(dims)
-        assert set(configuration.reasons) == {"patch_size", "batch_size", "batch_dice"}
+        assert set(configuration.reasons) == {"patch_size", "batch_size", "batch_dice", "growth"}
