@@ -39,7 +39,7 @@ def orthogonal(update: Tensor) -> Tensor:
 
 
 class Muon(torch.optim.Optimizer):
-    """Muon for kernels; what is left is stepped by an optimizer of its own at the same rate.
+    """Muon for kernels; what is left is stepped as Adam does, at the same rate.
 
     Args:
         kernels: parameters of three and more axes.

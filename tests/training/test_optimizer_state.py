@@ -18,29 +18,35 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+def optimizer_of(kind: str, network: nn.Module) -> torch.optim.Optimizer:
+    if kind == "adamw":
+        return torch.optim.AdamW(network.parameters(), lr=0.1, fused=True)
+    return torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9, fused=True)
+
+
+def take(network: nn.Module, optimizer: torch.optim.Optimizer, first: int, last: int) -> None:
+    """Train a linear network."""
+    for step in range(first, last):
+        network(torch.full((2, 4), float(step + 1))).square().mean().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+
 @pytest.mark.parametrize("kind", ["adamw", "sgd"])
 def test_the_optimizer_goes_on_as_if_nothing_had_happened(kind: str) -> None:
     def make() -> tuple[nn.Module, torch.optim.Optimizer]:
         torch.manual_seed(0)
         network = nn.Linear(4, 4)
-        if kind == "adamw":
-            return network, torch.optim.AdamW(network.parameters(), lr=0.1, fused=True)
-        return network, torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9, fused=True)
-
-    def steps(network: nn.Module, optimizer: torch.optim.Optimizer, first: int, last: int) -> None:
-        for step in range(first, last):
-            network(torch.full((2, 4), float(step + 1))).square().sum().backward()
-            optimizer.step()
-            optimizer.zero_grad()
+        return network, optimizer_of(kind, network)
 
     whole, optimizer = make()
-    steps(whole, optimizer, 0, 6)
+    take(whole, optimizer, 0, 6)
     half, half_optimizer = make()
-    steps(half, half_optimizer, 0, 3)
+    take(half, half_optimizer, 0, 3)
     resumed, resumed_optimizer = make()
     resumed.load_state_dict(half.state_dict())
     put_optimizer_state(resumed_optimizer, optimizer_tensors(half_optimizer), optimizer_numbers(half_optimizer))
-    steps(resumed, resumed_optimizer, 3, 6)
+    take(resumed, resumed_optimizer, 3, 6)
     assert torch.equal(resumed.weight, whole.weight)
 
 
@@ -49,9 +55,7 @@ def test_momenta_lie_in_memory_as_their_weights_do(kind: str, tmp_path: Path) ->
     def make() -> tuple[nn.Module, torch.optim.Optimizer]:
         torch.manual_seed(0)
         network = nn.Conv2d(4, 8, 3).to(memory_format=torch.channels_last)
-        if kind == "adamw":
-            return network, torch.optim.AdamW(network.parameters(), lr=0.1, fused=True)
-        return network, torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9, fused=True)
+        return network, optimizer_of(kind, network)
 
     def steps(network: nn.Module, optimizer: torch.optim.Optimizer, first: int, last: int) -> None:
         for step in range(first, last):
@@ -91,12 +95,6 @@ class Counting(torch.optim.Optimizer):
 
 
 def test_numbers_of_a_users_optimizer_go_on_too() -> None:
-    def take(network: nn.Linear, optimizer: torch.optim.Optimizer, first: int, last: int) -> None:
-        for step in range(first, last):
-            network(torch.full((2, 4), float(step + 1))).square().mean().backward()
-            optimizer.step()
-            optimizer.zero_grad()
-
     def make() -> tuple[nn.Linear, torch.optim.Optimizer]:
         torch.manual_seed(0)
         network = nn.Linear(4, 4)

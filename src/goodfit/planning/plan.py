@@ -24,6 +24,7 @@ from pydantic import (
 from goodfit.data.labels import Labels
 from goodfit.errors import PlanError
 from goodfit.files import read_json, write_text
+from goodfit.planning import wording
 from goodfit.planning.period import Period
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ class PatchStage(BaseModel):
 
     def __str__(self) -> str:
         """Say it in a table."""
-        return f"{'x'.join(map(str, self.patch_size))} x batch {self.batch_size} until step {self.until_step}"
+        return f"{wording.size(self.patch_size)} x batch {self.batch_size} until step {self.until_step}"
 
 
 class Configuration(Section):

@@ -159,15 +159,14 @@ class PatchDataset(Dataset[Batch]):
         self._cases = tuple(cases)
         self.batch_size = configuration.batch_size if batch_size is None else batch_size
         self._cuts: list[_Cut] = []
-        step = sample = 0
+        step = 0
         for stage, settings in zip(configuration.growth if smaller else (), smaller, strict=True):
-            patch = tuple(stage.patch_size)
+            patch, sample = tuple(stage.patch_size), configuration.samples(step)
             self._cuts.append(_Cut(step, sample, stage.batch_size, patch, settings.initial_patch_size, settings))
-            sample += (stage.until_step - step) * stage.batch_size
             step = stage.until_step
         final = tuple(configuration.patch_size)
         initial = final if augmentation is None else augmentation.initial_patch_size
-        self._cuts.append(_Cut(step, sample, self.batch_size, final, initial, augmentation))
+        self._cuts.append(_Cut(step, configuration.samples(step), self.batch_size, final, initial, augmentation))
         self._seed = seed
         self._oversample = oversample
         self._annotated_only = annotated_only
